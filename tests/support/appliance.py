@@ -31,6 +31,7 @@ class Appliance:
         self.url = f"https://127.0.0.1:{self.port}"
         self.passwords = dict(PASSWORDS)
         self.process: Process | None = None
+        self.ready_line = ""
         self._clients: dict[str, httpx2.Client] = {}
 
     @property
@@ -43,8 +44,8 @@ class Appliance:
         """The administrator's password."""
         return self.passwords["admin"]
 
-    def start(self) -> str:
-        """Start it and return the line that says it is ready."""
+    def start(self) -> None:
+        """Start it and wait for the line that says it is ready, which is then `ready_line`."""
         log = self.directory / "serve.log"
         log.unlink(missing_ok=True)
         self.process = Process(
@@ -58,7 +59,7 @@ class Appliance:
         ready = re.compile(r"^ready https://.*$", re.MULTILINE)
         found = ready.search(self.process.wait_for(lambda output: ready.search(output) is not None))
         assert found is not None
-        return found[0]
+        self.ready_line = found[0]
 
     def stop(self) -> int:
         """End it as an administrator would; return its exit status."""
