@@ -67,6 +67,10 @@ class Process:
                 raise RuntimeError(f"status {self.status} and not what we wait for in:\n{output}")
             time.sleep(0.02)
 
+    def wait(self, *, seconds: float = 60) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        return self._popen.wait(seconds)
+
     def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
         """End it with a signal, and what is then left of its process group with SIGKILL; return the exit status."""
         self._popen.send_signal(ending)
