@@ -1,0 +1,1 @@
+"""Who is calling, and may they. Decisions are pure functions; nothing is allowed by default."""

@@ -1,0 +1,1 @@
+"""Events, and how they become durable before an answer leaves."""

@@ -1,0 +1,60 @@
+"""How many wrong PINs and passwords are too many: growing delays from the 5th; PINs are locked at the 10th.
+
+Passwords are not locked: anybody who reaches the port could shut the administrator out. Their delay grows instead.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """The limits of an appliance.
+
+    Attributes:
+        delay_from: the number of wrong attempts after which the next one has to wait.
+        lock_at: the number of wrong attempts after which an administrator is needed; None for never.
+        longest: the longest delay, in seconds.
+    """
+
+    delay_from: int = 5
+    lock_at: int | None = 10
+    longest: int = 300
+
+    def wait(self, failures: int) -> int:
+        """Give the seconds to wait after this many failures: 1, 2, 4 ... from the 5th."""
+        return 0 if failures < self.delay_from else min(2 ** min(failures - self.delay_from, 30), self.longest)
+
+    def locks(self, failures: int) -> bool:
+        """Say whether this many failures lock."""
+        return self.lock_at is not None and failures >= self.lock_at
+
+
+PIN_LIMITS = AttemptLimits()
+PASSWORD_LIMITS = AttemptLimits(lock_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What is known of one subject, such as `pin:user:alice:1`, `pin:key:f90f…` or `password:alice`.
+
+    Attributes:
+        failures: wrong attempts since the last right one.
+        pending: attempts that are being tried now; after a crash they count as wrong.
+        last: when the last wrong one was counted, microseconds since the epoch.
+    """
+
+    subject: str
+    failures: int = 0
+    pending: int = 0
+    last: int = 0
+
+
+def pin_subjects(user: str, core: int, key_id: str | None) -> tuple[str, ...]:
+    """Name what a PIN attempt counts against: the user in the core, and the key where one is meant."""
+    by_user = f"pin:user:{user}:{core}"
+    return (by_user,) if key_id is None else (by_user, f"pin:key:{key_id}")
+
+
+def password_subject(user: str) -> str:
+    """Name what a password attempt counts against."""
+    return f"password:{user}"

@@ -1,0 +1,87 @@
+"""May this user do this? A pure function of the user, the rules and what is asked; it always says why.
+
+Nothing is allowed by default. Administrators manage and cannot sign; everybody else needs a rule.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable
+from functools import lru_cache
+
+from privyseal.model.access import AccessRule, Decision, Operation, Role, User
+
+INCLUDES_READ = frozenset({Operation.KEY_DESTROY, Operation.KEY_GENERATE, Operation.KEY_READ, Operation.KEY_SIGN})
+"""A rule that lets a user do something with a key lets the user see it; one word is enough for a signing host."""
+
+_BY_ROLE = {
+    Role.ADMINISTRATOR: frozenset(
+        {
+            Operation.AUDIT_READ,
+            Operation.CORE_MANAGE,
+            Operation.KEY_DESTROY,
+            Operation.KEY_GENERATE,
+            Operation.KEY_READ,
+            Operation.RULE_MANAGE,
+            Operation.USER_MANAGE,
+        }
+    ),
+    Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ}),
+    Role.BACKUP: frozenset[Operation](),
+    Role.METRICS: frozenset[Operation](),
+    Role.OPERATOR: frozenset[Operation](),
+}
+
+
+def by_role(user: User, operation: Operation) -> Decision:
+    """Decide what a role alone decides: managing the appliance and reading the record."""
+    if operation in _BY_ROLE[user.role]:
+        return Decision(allowed=True, reason=f"role {user.role.value} may {operation.value}")
+    return Decision(
+        allowed=False, reason=f"user '{user.name}' has role {user.role.value}, which may not {operation.value}"
+    )
+
+
+def decide(user: User, operation: Operation, core: int, label: str, rules: Iterable[AccessRule]) -> Decision:
+    """Decide about one key by its label.
+
+    Args:
+        user: who asks.
+        operation: one of `RULE_OPERATIONS`.
+        core: the core's number.
+        label: the key's label, also of one that is about to be made.
+        rules: the user's rules in this core.
+    """
+    if operation in _BY_ROLE[user.role]:
+        return by_role(user, operation)
+    for rule in rules:
+        if _covers(rule, operation) and pattern(rule.keys).fullmatch(label):
+            return Decision(allowed=True, reason=f"rule {rule.number} allows {operation.value}", rule=rule.number)
+    if user.role is not Role.OPERATOR:
+        return by_role(user, operation)
+    return Decision(
+        allowed=False,
+        reason=f"no access rule lets user '{user.name}' do {operation.value} with key '{label}' in core {core}",
+        missing_rule=missing_rule(user.name, operation, core, label),
+    )
+
+
+def missing_rule(user: str, operation: Operation, core: int, keys: str) -> str:
+    """Give the command that would allow it."""
+    words = ["privyseal", "rule", "create", "--user", user, "--core", str(core)]
+    return " ".join([shlex.join([*words, "--operations", operation.value]), "--keys", f"'{keys}'"])
+
+
+def pattern(keys: str) -> re.Pattern[str]:
+    """Turn a label pattern into a regular expression; `*` is any run of characters, the rest means itself."""
+    return _compiled(keys)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(keys: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in keys.split("*")), re.DOTALL)
+
+
+def _covers(rule: AccessRule, operation: Operation) -> bool:
+    if operation is Operation.KEY_READ:
+        return not INCLUDES_READ.isdisjoint(rule.operations)
+    return operation in rule.operations

@@ -1,0 +1,150 @@
+"""The way to the keeper: many requests in one frame, one frame on its way at a time.
+
+While a frame waits for its first answer, what arrives queues up and travels in the next one. That is what makes the
+hop between the processes cheap under load; alone, a request costs one round trip.
+"""
+
+import asyncio
+import itertools
+import logging
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from privyseal.errors import (
+    AccessRefusedError,
+    ApplianceLockedError,
+    InvalidRequestError,
+    PINRequiredError,
+    PrivysealError,
+    TicketInvalidError,
+    UnavailableError,
+)
+from privyseal.model.access import Decision
+from privyseal.wire import frames
+from privyseal.wire.frames import Answer, Refused, Request
+
+_log = logging.getLogger("privyseal.keeper.client")
+_AnswerType = TypeVar("_AnswerType", bound=Answer)
+_RECONNECT_SECONDS = 10.0
+
+
+class UncountedError(Exception):
+    """The keeper wants an attempt to be counted before it tries this PIN."""
+
+
+class WrongPINError(Exception):
+    """The PIN does not fit; the caller counts it before anybody is told."""
+
+
+class KeyUnknownError(Exception):
+    """The keeper has forgotten this key; send the record along."""
+
+
+class KeeperClient:
+    """One API worker's connection to the keeper; reconnects by itself when the keeper was restarted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._queue: list[tuple[int, Request]] = []
+        self._in_flight = False
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader_task: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+
+    async def ask(self, request: Request, expected: type[_AnswerType]) -> _AnswerType:
+        """Send a request and wait for its answer; a refusal is raised as the error it means."""
+        if self._writer is None:
+            await self._connect()
+        number = next(self._numbers)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._queue.append((number, request))
+        self._flush()
+        answer = await future
+        if isinstance(answer, expected):
+            return answer
+        raise _error(answer)
+
+    async def close(self) -> None:
+        """Drop the connection; whoever waits gets UnavailableError."""
+        if self._reader_task is not None:
+            self._reader_task.cancel()
+        self._drop()
+
+    def _flush(self) -> None:
+        if self._in_flight or not self._queue or self._writer is None:
+            return
+        self._writer.write(frames.encode(self._queue))
+        self._queue = []
+        self._in_flight = True
+
+    async def _connect(self) -> None:
+        async with self._connecting:
+            if self._writer is not None:
+                return
+            reader, self._writer = await self._open()
+            self._reader_task = asyncio.create_task(self._read(reader))
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        deadline = asyncio.get_running_loop().time() + _RECONNECT_SECONDS
+        while True:
+            try:
+                return await asyncio.open_unix_connection(str(self._path), limit=frames.MAX_FRAME)
+            except OSError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise UnavailableError("the keeper does not answer; try again") from error
+                await asyncio.sleep(0.05)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await reader.readexactly(4), "big")
+                answers = frames.answers(await reader.readexactly(length))
+                self._in_flight = False
+                self._flush()
+                for number, answer in answers:
+                    future = self._waiting.pop(number)
+                    if not future.done():  # whoever asked has gone: an HTTP client that hung up
+                        future.set_result(answer)
+        except (OSError, EOFError, msgspec.DecodeError, KeyError):
+            _log.warning("the keeper has gone away")
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        waiting, self._waiting = self._waiting, {}
+        self._queue, self._in_flight = [], False
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(UnavailableError("the keeper went away; try again"))
+
+
+def _error(answer: Answer) -> Exception:
+    if not isinstance(answer, Refused):
+        return UnavailableError("the keeper gave an answer of the wrong kind")
+    make = _ERRORS.get(answer.code)
+    return make(answer) if make else UnavailableError(answer.detail)
+
+
+def _input_error(answer: Refused) -> PrivysealError:
+    field = "digest" if answer.index is None else f"digests[{answer.index}]"
+    return InvalidRequestError.of(field, answer.detail)
+
+
+_ERRORS = {
+    frames.LOCKED: lambda _: ApplianceLockedError("the appliance is locked; unlock it first"),
+    frames.UNKNOWN_KEY: lambda _: KeyUnknownError(),
+    frames.UNCOUNTED: lambda _: UncountedError(),
+    frames.PIN_REQUIRED: lambda answer: PINRequiredError(answer.detail),
+    frames.PIN_INCORRECT: lambda _: WrongPINError(),
+    frames.TICKET_INVALID: lambda answer: TicketInvalidError(answer.detail),
+    frames.POLICY: lambda answer: AccessRefusedError(Decision(allowed=False, reason=answer.detail)),
+    frames.INPUT: _input_error,
+}

@@ -1,0 +1,192 @@
+"""The keeper process: one Unix socket, a thread for each API worker, and threads sized to the cores for slow keys.
+
+It has no network, opens no database and writes no file. It is started by `privyseal serve` with the listening socket
+as a file descriptor, and it ends when the supervisor, its parent, is gone.
+"""
+
+import logging
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+
+from privyseal.keeper.hardening import harden_keeper
+from privyseal.keeper.keyring import Keyring, Ready, refusal
+from privyseal.wire import frames
+from privyseal.wire.frames import Answer, Request, Sign
+
+_log = logging.getLogger("privyseal.keeper")
+_SLOW_THREADS = 4  # generation and Argon2id: they wait for each other rather than for signatures
+
+
+class Pools:
+    """Threads: as many as cores for signatures, a few more for work that takes long."""
+
+    def __init__(self) -> None:
+        cores = os.cpu_count() or 1
+        self.cores = cores
+        self.signing = ThreadPoolExecutor(cores, "sign")
+        self.slow = ThreadPoolExecutor(_SLOW_THREADS, "slow")
+
+
+class Connection:
+    """One API worker's connection. Frames are read by one thread; answers may be written by any."""
+
+    def __init__(self, sock: socket.socket, keyring: Keyring, pools: Pools) -> None:
+        self._sock = sock
+        self._keyring = keyring
+        self._pools = pools
+        self._writing = threading.Lock()
+
+    def serve(self) -> None:
+        """Answer frames until the worker goes away or talks nonsense."""
+        with self._sock:
+            while (body := self._read_frame()) is not None:
+                try:
+                    messages = frames.requests(body)
+                except msgspec.DecodeError:
+                    _log.warning("a worker sent a broken frame; its connection is closed")
+                    return
+                self._answer(messages)
+
+    def _answer(self, messages: list[tuple[int, Request]]) -> None:
+        quick: list[tuple[int, Answer]] = []
+        for number, request in messages:
+            if self._keyring.is_quick(request):
+                quick.append((number, self._keyring.handle(request)))
+            else:
+                self._start(number, request)
+        self._send(quick)
+
+    def _start(self, number: int, request: Request) -> None:
+        pool = self._pools.signing if isinstance(request, Sign) and not _stretches(request) else self._pools.slow
+        pool.submit(self._handle, number, request)
+
+    def _handle(self, number: int, request: Request) -> None:
+        if isinstance(request, Sign) and len(request.inputs) > 1:
+            self._start_batch(number, request)
+        else:
+            self._send([(number, self._keyring.handle(request))])
+
+    def _start_batch(self, number: int, request: Sign) -> None:
+        try:
+            ready = self._keyring.ready(request)
+        except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
+            self._send([(number, refusal(error))])
+            return
+        Batch(ready, self._pools, lambda answer: self._send([(number, answer)])).start()
+
+    def _send(self, messages: list[tuple[int, Answer]]) -> None:
+        data = frames.encode(messages)
+        try:
+            with self._writing:
+                self._sock.sendall(data)
+        except OSError:
+            _log.warning("a worker went away before its answer")
+
+    def _read_frame(self) -> bytearray | None:
+        head = self._read(4)
+        if head is None:
+            return None
+        length = int.from_bytes(head, "big")
+        return self._read(length) if length <= frames.MAX_FRAME else None
+
+    def _read(self, length: int) -> bytearray | None:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        while view:
+            try:
+                count = self._sock.recv_into(view)
+            except OSError:
+                return None
+            if not count:
+                return None
+            view = view[count:]
+        return buffer
+
+
+class Batch:
+    """Many signatures with one key, spread over the signing threads; the last run to end sends the answer."""
+
+    def __init__(self, ready: Ready, pools: Pools, answer: Callable[[Answer], None]) -> None:
+        self._ready = ready
+        self._pools = pools
+        self._send = answer
+        self._lock = threading.Lock()
+        self._runs: list[Future[list[bytes]]] = []
+
+    def start(self) -> None:
+        """Cut the inputs into one run for each core."""
+        count, cores = len(self._ready.inputs), self._pools.cores
+        bounds = [(count * part // cores, count * (part + 1) // cores) for part in range(cores)]
+        self._left = len(bounds)
+        self._runs = [self._pools.signing.submit(self._ready, first, last) for first, last in bounds]
+        for run in self._runs:
+            run.add_done_callback(self._ended)
+
+    def _ended(self, _: Future[list[bytes]]) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self._send(self._answer())
+
+    def _answer(self) -> Answer:
+        try:
+            return frames.Signatures(tuple(signature for run in self._runs for signature in run.result()))
+        except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
+            return refusal(error)
+
+
+def _stretches(request: Sign) -> bool:
+    return isinstance(request.proof, frames.PINProof) and request.proof.counted
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    """Check that the other end runs as the same user (unix(7), SO_PEERCRED)."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(uid == os.geteuid())
+
+
+def serve(listener: socket.socket, keyring: Keyring) -> None:
+    """Accept workers until the listening socket is closed."""
+    pools = Pools()
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        if not _is_ours(sock):
+            _log.warning("refused a connection from another user")
+            sock.close()
+            continue
+        threading.Thread(target=Connection(sock, keyring, pools).serve, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Watch standard input, which the supervisor holds open and never writes: its end is ours."""
+
+    def watch() -> None:
+        os.read(0, 1)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    """Run the keeper on the listening socket whose file descriptor is the first argument."""
+    logging.basicConfig(format="%(name)s: %(message)s")
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    keyring = Keyring(harden_keeper())  # before the first thread: it holds for the calling thread and its children
+    _end_with_parent()
+    serve(listener, keyring)
+
+
+if __name__ == "__main__":
+    main()

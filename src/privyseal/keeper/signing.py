@@ -1,0 +1,109 @@
+"""Private keys: making, writing down for the seal, and their one verb."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from privyseal.errors import InvalidSignatureError
+from privyseal.model.keys import Family, KeyType
+from privyseal.model.mechanisms import Encoding, Scheme
+from privyseal.wire import primitives
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+
+
+class FaultError(Exception):
+    """A computed signature did not verify. It has been thrown away, because a faulty one can give the key away."""
+
+
+class SigningKey(Protocol):
+    """A private key has verbs and no bytes."""
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:
+        """Sign a digest, or for EdDSA a message. Raises ValueError when the input does not fit the key."""
+
+
+class ECKey:
+    """A key on a Weierstrass curve."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+        self._bits = key.curve.key_size
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:
+        """Sign a digest (FIPS 186-5, section 6.4)."""
+        der = self._key.sign(*primitives.ecdsa_input(scheme, data, self._bits))
+        return der if scheme.encoding is Encoding.DER else primitives.ecdsa_raw(der, self._bits)
+
+
+class RSAKey:
+    """An RSA key. Its signatures are verified before they leave: one bad CRT signature factors the modulus."""
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self._key = key
+        self._public = key.public_key()
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:
+        """Sign a digest or an encoded message (RFC 8017, section 8). Raises FaultError."""
+        signature = self._key.sign(data, *primitives.rsa_padding(scheme))
+        try:
+            primitives.verify(self._public, scheme, data, signature)
+        except InvalidSignatureError as error:
+            raise FaultError("the signature did not verify and was thrown away") from error
+        return signature
+
+
+class EdKey:
+    """An Edwards-curve key (RFC 8032)."""
+
+    def __init__(self, key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) -> None:
+        self._key = key
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:  # noqa: ARG002 - EdDSA has no parameters
+        """Sign a message."""
+        return self._key.sign(data)
+
+
+_EDWARDS: dict[KeyType, Callable[[], ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey]] = {
+    KeyType.ED25519: ed25519.Ed25519PrivateKey.generate,
+    KeyType.ED448: ed448.Ed448PrivateKey.generate,
+}
+
+
+def generate(key_type: KeyType) -> PrivateKey:
+    """Make a private key from the operating system's random numbers. RSA-8192 takes seconds to a minute."""
+    match key_type.family:
+        case Family.EC:
+            return ec.generate_private_key(primitives.CURVES[key_type])
+        case Family.ED:
+            return _EDWARDS[key_type]()
+        case Family.RSA:
+            return rsa.generate_private_key(65537, key_type.bits)
+
+
+def to_pkcs8(key: PrivateKey) -> bytes:
+    """Write PKCS #8 (RFC 5958) for the seal, and for nothing else."""
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def to_spki(key: PrivateKey) -> bytes:
+    """Write the public half as SubjectPublicKeyInfo (DER)."""
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def from_pkcs8(der: bytes) -> SigningKey:
+    """Load what the seal protected. Validation was done at birth and GCM vouches for the bytes since: it costs 46 ms."""
+    key = serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            return ECKey(key)
+        case rsa.RSAPrivateKey():
+            return RSAKey(key)
+        case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
+            return EdKey(key)
+        case _:
+            raise ValueError(f"{type(key).__name__} is no key type of this appliance")

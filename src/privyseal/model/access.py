@@ -1,0 +1,76 @@
+"""Who may do what: users, roles, operations, access rules, and the verdict with its reason."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class Operation(enum.Enum):
+    """What an access rule can allow, as resource:action. Alphabetical; a typo cannot pass."""
+
+    AUDIT_READ = "audit:read"
+    CORE_LOGIN = "core:login"
+    CORE_MANAGE = "core:manage"
+    KEY_DESTROY = "key:destroy"
+    KEY_GENERATE = "key:generate"
+    KEY_READ = "key:read"
+    KEY_SIGN = "key:sign"
+    KEY_VERIFY = "key:verify"
+    RULE_MANAGE = "rule:manage"
+    USER_MANAGE = "user:manage"
+
+
+RULE_OPERATIONS = (Operation.KEY_DESTROY, Operation.KEY_GENERATE, Operation.KEY_READ, Operation.KEY_SIGN)
+"""What may stand in an access rule; the others go by role."""
+
+
+class Role(enum.Enum):
+    """What a user is here for. Administrators manage and cannot sign."""
+
+    ADMINISTRATOR = "administrator"
+    AUDITOR = "auditor"
+    BACKUP = "backup"
+    METRICS = "metrics"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or a machine with an account. `password` is an Argon2id PHC string, never shown."""
+
+    number: int
+    name: str
+    role: Role
+    password: str
+    created: datetime
+
+    def __repr__(self) -> str:
+        """Leave the password hash out of every log and traceback."""
+        return f"User({self.name!r}, {self.role.value})"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """*user* may do *operations* with the keys in *core* whose label fits *keys* (`*` is any run of characters)."""
+
+    number: int
+    user: str
+    core: int
+    operations: frozenset[Operation]
+    keys: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict that says why; the reason goes to the record and to the answer word for word.
+
+    Attributes:
+        rule: the number of the rule that decided, None when a role or the lack of a rule did.
+        missing_rule: the command that would allow it, None when it is allowed or no rule could.
+    """
+
+    allowed: bool
+    reason: str
+    rule: int | None = None
+    missing_rule: str | None = None

@@ -1,0 +1,34 @@
+"""A core: an independent partition with its own keys, PIN rules and audit view. It is what PKCS #11 calls a token."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+PIN_MIN = 8
+PIN_MAX = 128
+MANUFACTURER = "Privyseal"
+MODEL = "Privyseal core"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One partition.
+
+    Attributes:
+        number: counted from 1.
+        pin_required: whether every key made here must have a PIN.
+        pin_salt: 16 random bytes that go before each PIN of this core.
+        serial: the token's serial number, decimal digits; PKCS #11 hosts use it as slot id too.
+        token_label: what PKCS #11 hosts see as the token's label, at most 32 bytes of UTF-8.
+        revision: counts the changes to its keys, so that a listing can be revalidated.
+    """
+
+    number: int
+    name: str
+    pin_required: bool
+    pin_salt: bytes
+    serial: str
+    token_label: str
+    manufacturer: str
+    model: str
+    revision: int
+    created: datetime

@@ -1,0 +1,101 @@
+"""Keys as everybody may know them. Nothing here holds, names or hints at private bytes."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from privyseal.model.mechanisms import Hash, Mechanism
+
+
+class Family(enum.Enum):
+    """What kind of mathematics a key uses."""
+
+    EC = "ec"
+    ED = "ed"
+    RSA = "rsa"
+
+
+class KeyType(enum.Enum):
+    """The key types that can be made here. The value is the word used in REST, CLI and the record."""
+
+    RSA_2048 = "rsa:2048"
+    RSA_3072 = "rsa:3072"
+    RSA_4096 = "rsa:4096"
+    RSA_8192 = "rsa:8192"
+    P256 = "ec:P-256"
+    P384 = "ec:P-384"
+    P521 = "ec:P-521"
+    SECP256K1 = "ec:secp256k1"
+    BRAINPOOL_P256R1 = "ec:brainpoolP256r1"
+    BRAINPOOL_P384R1 = "ec:brainpoolP384r1"
+    BRAINPOOL_P512R1 = "ec:brainpoolP512r1"
+    ED25519 = "ed25519"
+    ED448 = "ed448"
+
+    @property
+    def family(self) -> Family:
+        """The mathematics behind this type."""
+        return Family(self.value[:2]) if self.value[:2] != "rs" else Family.RSA
+
+    @property
+    def bits(self) -> int:
+        """The length of an RSA modulus or of a curve's order, in bits."""
+        return _BITS[self]
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """The mechanisms of this type; the first is the one meant when none is named."""
+        return _MECHANISMS[self.family]
+
+
+_BITS = {
+    KeyType.RSA_2048: 2048,
+    KeyType.RSA_3072: 3072,
+    KeyType.RSA_4096: 4096,
+    KeyType.RSA_8192: 8192,
+    KeyType.P256: 256,
+    KeyType.P384: 384,
+    KeyType.P521: 521,
+    KeyType.SECP256K1: 256,
+    KeyType.BRAINPOOL_P256R1: 256,
+    KeyType.BRAINPOOL_P384R1: 384,
+    KeyType.BRAINPOOL_P512R1: 512,
+    KeyType.ED25519: 256,
+    KeyType.ED448: 448,
+}
+_MECHANISMS = {
+    Family.EC: (Mechanism.ECDSA,),
+    Family.ED: (Mechanism.EDDSA,),
+    Family.RSA: (Mechanism.RSA_PKCS1, Mechanism.RSA_PSS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key's public record.
+
+    Attributes:
+        id: 16 hexadecimal digits, ours, never changed.
+        label: the user's name for it, unique in its core.
+        public_key: DER of the SubjectPublicKeyInfo (RFC 5280, section 4.1).
+        has_pin: whether a PIN is needed to use it.
+        sealed: the private half as only the keeper can open it.
+        policy: what the seal binds the key to, as the keeper wrote it (msgpack of `wire.frames.Policy`).
+        version: how often the key was rotated, from 1.
+    """
+
+    id: str
+    core: int
+    label: str
+    type: KeyType
+    public_key: bytes
+    has_pin: bool
+    sealed: bytes
+    policy: bytes
+    version: int
+    created: datetime
+
+    @property
+    def hashes(self) -> tuple[Hash, ...]:
+        """The hashes that may go before a signature with this key."""
+        return () if self.type.family is Family.ED else tuple(Hash)

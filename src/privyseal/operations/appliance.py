@@ -1,0 +1,120 @@
+"""What an operation works with: the store, the keeper, the recorder, and what is remembered between requests.
+
+What is remembered (users, rules, cores, keys) carries the generation that it was read at. A decision may rest on
+remembered things because the record refuses it when the generation has moved on: see `audit.recorder`.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
+from privyseal.access.passwords import Recognised
+from privyseal.audit.recorder import Recorder
+from privyseal.errors import NotFoundError
+from privyseal.keeper import sealing
+from privyseal.keeper.client import KeeperClient
+from privyseal.model.access import AccessRule, User
+from privyseal.model.cores import Core
+from privyseal.model.keys import Key
+from privyseal.store import attempts, cores, users
+from privyseal.store.store import Store, generation
+from privyseal.wire.frames import SealedKey
+
+_REMEMBERED_KEYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything small that decisions rest on, as it was at one generation.
+
+    Attributes:
+        rules: by user name and core number.
+        guarded: subjects with so many failures that no attempt at them may skip the counting.
+    """
+
+    generation: int
+    users: Mapping[str, User]
+    rules: Mapping[tuple[str, int], tuple[AccessRule, ...]]
+    cores: Mapping[int, Core]
+    guarded: frozenset[str]
+
+    def core(self, ref: str) -> Core:
+        """Find a core by number or name; raises NotFoundError."""
+        if ref.isascii() and ref.isdigit() and int(ref) in self.cores:
+            return self.cores[int(ref)]
+        for core in self.cores.values():
+            if core.name == ref:
+                return core
+        raise NotFoundError(f"there is no core '{ref}'; see `privyseal core list`")
+
+    def rules_of(self, user: User, core: Core) -> tuple[AccessRule, ...]:
+        """Give a user's rules in a core."""
+        return self.rules.get((user.name, core.number), ())
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key with what the keeper needs: its record and the record's name."""
+
+    key: Key
+    record: SealedKey
+    seal: bytes
+
+    @classmethod
+    def of(cls, key: Key) -> "KnownKey":
+        """Prepare a key for the keeper."""
+        record = SealedKey(key.id, key.core, key.type.value, key.version, key.policy, key.sealed)
+        return cls(key, record, sealing.name(record))
+
+
+@dataclass(slots=True)
+class Appliance:
+    """One API worker's view of the appliance."""
+
+    node: str
+    store: Store
+    keeper: KeeperClient
+    recorder: Recorder
+    snapshot: Snapshot
+    pin_limits: AttemptLimits = PIN_LIMITS
+    recognised: Recognised = field(default_factory=Recognised)
+    known_keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
+
+    async def refresh(self) -> Snapshot:
+        """Read everything that decisions rest on anew."""
+        self.snapshot = await asyncio.to_thread(load, self.store)
+        self.known_keys.clear()
+        return self.snapshot
+
+    async def current(self) -> Snapshot:
+        """Give the snapshot, read anew if anything has changed since."""
+        present = await asyncio.to_thread(_generation, self.store)
+        return self.snapshot if self.snapshot.generation == present else await self.refresh()
+
+    def remember(self, core: Core, ref: str, known: KnownKey) -> None:
+        """Remember a key under the name that it was asked for."""
+        if len(self.known_keys) >= _REMEMBERED_KEYS:
+            self.known_keys.clear()
+        self.known_keys[core.number, ref] = known
+
+
+def load(store: Store) -> Snapshot:
+    """Read a snapshot."""
+    with store.read() as connection:
+        rules: dict[tuple[str, int], list[AccessRule]] = defaultdict(list)
+        for rule in users.every_rule(connection):
+            rules[rule.user, rule.core].append(rule)
+        return Snapshot(
+            generation=generation(connection),
+            users={user.name: user for user in users.every(connection)},
+            rules={place: tuple(found) for place, found in rules.items()},
+            cores={core.number: core for core in cores.every(connection)},
+            guarded=frozenset(known.subject for known in attempts.above(connection, PIN_LIMITS.delay_from)),
+        )
+
+
+def _generation(store: Store) -> int:
+    with store.read() as connection:
+        return generation(connection)

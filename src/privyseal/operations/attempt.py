@@ -1,0 +1,114 @@
+"""Trying a secret: an attempt is reserved in the store before it is tried, so that none is forgotten and none is free.
+
+Reserved attempts count against the limit while they are tried, in every worker. Those that a crash leaves behind are
+counted as wrong at the next start.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from privyseal.access.attempts import AttemptLimits, Attempts
+from privyseal.errors import SecretLockedError, TooManyAttemptsError
+from privyseal.operations.appliance import Appliance
+from privyseal.store import attempts
+from privyseal.store.store import Store
+
+_POLL_SECONDS = 0.05
+_PATIENCE_SECONDS = 10.0
+_MICROS = 1_000_000
+
+
+@dataclass(slots=True)
+class Trial:
+    """An attempt under way. It counts as right unless `failed` is called."""
+
+    store: Store
+    subjects: tuple[str, ...]
+    limits: AttemptLimits
+    settled: bool = False
+    attempts_left: int = 0
+
+    async def failed(self) -> None:
+        """Count the attempt as wrong, durably; call it before anybody is told."""
+        known = await asyncio.to_thread(_fail, self.store, self.subjects)
+        self.settled = True
+        most = max(one.failures for one in known)
+        self.attempts_left = max((self.limits.lock_at or 0) - most, 0)
+
+
+@asynccontextmanager
+async def attempt(appliance: Appliance, subjects: tuple[str, ...], limits: AttemptLimits) -> AsyncIterator[Trial]:
+    """Reserve an attempt for all subjects and settle it at the end.
+
+    Raises:
+        SecretLockedError: one of them has had too many wrong attempts.
+        TooManyAttemptsError: the next attempt has to wait.
+    """
+    await _reserve(appliance.store, subjects, limits)
+    trial = Trial(appliance.store, subjects, limits)
+    try:
+        yield trial
+    except BaseException:
+        if not trial.settled:
+            await asyncio.shield(asyncio.to_thread(_release, appliance.store, subjects))
+        raise
+    if not trial.settled:
+        await asyncio.to_thread(_succeed, appliance.store, subjects)
+
+
+async def _reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not await asyncio.to_thread(_try_to_reserve, store, subjects, limits):
+        if time.monotonic() > deadline:
+            raise TooManyAttemptsError("too many attempts at once; wait a second", 1)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> bool:
+    with store.write() as connection:
+        known = [attempts.get(connection, subject) for subject in subjects]
+        for one in known:
+            _refuse(one, limits)
+        if any(one.failures + one.pending >= (limits.lock_at or _NEVER) for one in known):
+            return False
+        for one in known:
+            attempts.reserve(connection, one)
+    return True
+
+
+_NEVER = 1 << 30
+
+
+def _refuse(known: Attempts, limits: AttemptLimits) -> None:
+    if limits.locks(known.failures):
+        who = known.subject.split(":")[2]
+        raise SecretLockedError(f"locked after {known.failures} wrong PINs ({known.subject}); ask an administrator: {_unlock(known.subject, who)}")
+    wait = known.last + limits.wait(known.failures) * _MICROS - time.time_ns() // 1000
+    if limits.wait(known.failures) and wait > 0:
+        seconds = -(-wait // _MICROS)
+        raise TooManyAttemptsError(f"too many wrong attempts; wait {seconds} s", int(seconds))
+
+
+def _unlock(subject: str, who: str) -> str:
+    return f"`privyseal {'key' if subject.startswith('pin:key:') else 'user'} unlock {who}`"
+
+
+def _fail(store: Store, subjects: tuple[str, ...]) -> list[Attempts]:
+    with store.write() as connection:
+        return [attempts.fail(connection, subject) for subject in subjects]
+
+
+def _succeed(store: Store, subjects: tuple[str, ...]) -> None:
+    with store.write() as connection:
+        for subject in subjects:
+            attempts.succeed(connection, subject)
+
+
+def _release(store: Store, subjects: tuple[str, ...]) -> None:
+    """Give a reservation back: the secret was neither right nor wrong, something else went wrong."""
+    with store.write() as connection:
+        for subject in subjects:
+            attempts.release(connection, subject)

@@ -1,0 +1,61 @@
+"""Who is calling: a user name and password, verified with Argon2id once and recognised by a keyed hash after that.
+
+A header is recognised only from the address it was verified from. So an attacker elsewhere meets the counting and its
+delays at every guess, while hosts that are known keep working.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from privyseal.access.attempts import PASSWORD_LIMITS, password_subject
+from privyseal.access.passwords import parse_basic, verify_password
+from privyseal.errors import UnauthenticatedError
+from privyseal.model.access import User
+from privyseal.operations.appliance import Appliance, Snapshot
+from privyseal.operations.attempt import attempt
+
+_REFUSED = "the user name or the password is not right"
+
+
+@dataclass(slots=True)
+class Credentials:
+    """What a request brought to say who it is. `name` is for the record: known once the header was read."""
+
+    header: str | None
+    peer: str
+    name: str = "anonymous"
+
+    def __repr__(self) -> str:
+        """Show the name alone."""
+        return f"Credentials({self.name!r})"
+
+
+async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Credentials) -> User:
+    """Give the calling user; raises UnauthenticatedError or TooManyAttemptsError."""
+    if credentials.header is None:
+        raise UnauthenticatedError("log in with a user name and password (HTTP Basic)")
+    mark = f"{credentials.peer} {credentials.header}".encode()
+    known = appliance.recognised.lookup(mark)
+    if known is not None:
+        user = snapshot.users.get(known[0])
+        if user is not None and user.password == known[1]:
+            credentials.name = user.name
+            return user
+    return await _verify(appliance, snapshot, credentials, mark)
+
+
+async def _verify(appliance: Appliance, snapshot: Snapshot, credentials: Credentials, mark: bytes) -> User:
+    basic = parse_basic(credentials.header or "")
+    if basic is None:
+        raise UnauthenticatedError("the Authorization header is not HTTP Basic (RFC 7617)")
+    user = snapshot.users.get(basic.name)
+    if user is None:
+        await asyncio.to_thread(verify_password, basic.password, None)
+        raise UnauthenticatedError(_REFUSED)
+    credentials.name = user.name
+    async with attempt(appliance, (password_subject(user.name),), PASSWORD_LIMITS) as trial:
+        if not await asyncio.to_thread(verify_password, basic.password, user.password):
+            await trial.failed()
+            raise UnauthenticatedError(_REFUSED)
+    appliance.recognised.remember(mark, user.name, user.password)
+    return user

@@ -1,0 +1,77 @@
+"""Finding one key by id or label, for an operation that a user asks for. What a user may not know of is not there.
+
+Whether a key is missing or hidden, the answer is the same words: it names the rule that would be needed, and says
+nothing about the key.
+"""
+
+import asyncio
+
+from privyseal.access.decide import decide, missing_rule
+from privyseal.errors import AccessRefusedError, KeyNotFoundError
+from privyseal.model.access import Decision, Operation, Role
+from privyseal.model.cores import Core
+from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.perform import Act, Caller
+from privyseal.store import keys
+from privyseal.store.store import Store
+from privyseal.wire.names import is_key_id
+
+
+async def find_key(
+    appliance: Appliance, caller: Caller, act: Act, core_ref: str, key_ref: str, operation: Operation
+) -> KnownKey:
+    """Give the key if the caller may do `operation` with it.
+
+    Raises:
+        NotFoundError: there is no such core.
+        AccessRefusedError: no rule allows it, and the caller may know that the key is there.
+        KeyNotFoundError: no such key, or the caller may not know of it.
+    """
+    core = caller.snapshot.core(core_ref)
+    act.core, act.key = core.number, key_ref[:128]
+    require_entry(caller, core, operation, key_ref)
+    known = appliance.known_keys.get((core.number, key_ref)) or await _load(appliance, core, key_ref)
+    if known is None:
+        raise _hidden(caller, core, operation, key_ref)
+    act.key = known.key.id
+    rules = caller.snapshot.rules_of(caller.user, core)
+    decision = decide(caller.user, operation, core.number, known.key.label, rules)
+    if decision.allowed:
+        return known
+    if decide(caller.user, Operation.KEY_READ, core.number, known.key.label, rules).allowed:
+        raise AccessRefusedError(decision)
+    act.key = key_ref[:128]
+    raise _hidden(caller, core, operation, key_ref)
+
+
+def require_entry(caller: Caller, core: Core, operation: Operation, keys_: str = "*") -> None:
+    """Refuse an operator without any rule in a core, before anything is looked up there; raises AccessRefusedError."""
+    if caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core):
+        return
+    reason = f"user '{caller.user.name}' has no access rule in core {core.number}"
+    command = missing_rule(caller.user.name, operation, core.number, keys_)
+    raise AccessRefusedError(Decision(allowed=False, reason=reason, missing_rule=command))
+
+
+def _hidden(caller: Caller, core: Core, operation: Operation, key_ref: str) -> KeyNotFoundError:
+    command = missing_rule(caller.user.name, operation, core.number, key_ref)
+    return KeyNotFoundError(
+        f"core {core.number} has no key '{key_ref}' that user '{caller.user.name}' may know of; "
+        f"if there is one, this is missing: {command}",
+        command,
+    )
+
+
+async def _load(appliance: Appliance, core: Core, key_ref: str) -> KnownKey | None:
+    key = await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
+    if key is None:
+        return None
+    known = KnownKey.of(key)
+    appliance.remember(core, key_ref, known)
+    return known
+
+
+def _query(store: Store, core: int, key_ref: str) -> keys.Key | None:
+    find = keys.by_id if is_key_id(key_ref) else keys.by_label
+    with store.read() as connection:
+        return find(connection, core, key_ref)

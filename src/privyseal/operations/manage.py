@@ -1,0 +1,59 @@
+"""Managing: what changes users, rules and cores. The change, its event and the check of who asks are one transaction."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from privyseal.access.decide import by_role
+from privyseal.errors import AccessRefusedError, StaleDecisionError
+from privyseal.model.access import Operation
+from privyseal.model.event import Outcome
+from privyseal.operations.appliance import Appliance
+from privyseal.operations.perform import Act, Caller
+from privyseal.store import events
+from privyseal.store.store import generation
+
+_Result = TypeVar("_Result")
+
+
+def require_role(caller: Caller, operation: Operation) -> None:
+    """Refuse a caller whose role does not allow this; raises AccessRefusedError."""
+    decision = by_role(caller.user, operation)
+    if not decision.allowed:
+        raise AccessRefusedError(decision)
+
+
+async def change(
+    appliance: Appliance, caller: Caller, act: Act, reason: str, work: Callable[[Connection], _Result]
+) -> _Result:
+    """Carry out a change with its event, all or nothing.
+
+    Args:
+        reason: what is changed, for the record.
+        work: the change; it runs inside the transaction and may raise what the caller should see.
+    """
+    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
+
+    def run() -> _Result:
+        with appliance.store.write() as connection:
+            if generation(connection) != caller.snapshot.generation:
+                raise StaleDecisionError("rules, users or keys have changed")
+            result = work(connection)
+            events.append(connection, [event])
+            return result
+
+    result = await asyncio.to_thread(run)
+    await appliance.refresh()
+    return result
+
+
+async def look(appliance: Appliance, work: Callable[[Connection], _Result]) -> _Result:
+    """Read something for a caller who may see it."""
+
+    def run() -> _Result:
+        with appliance.store.read() as connection:
+            return work(connection)
+
+    return await asyncio.to_thread(run)

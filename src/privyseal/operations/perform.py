@@ -1,0 +1,88 @@
+"""How every operation is carried out: who calls, then the operation, then once more if what it rests on has changed.
+
+A refusal is an event too. It is recorded here, once, with what the operation had found out about itself by then, and
+only when it rests on the present state: a rule made a moment ago must not meet a refusal from before.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from privyseal.errors import (
+    BodyTooLargeError,
+    InvalidRequestError,
+    MalformedJSONError,
+    PrivysealError,
+    StaleDecisionError,
+    UnavailableError,
+)
+from privyseal.model.access import User
+from privyseal.model.event import Event, Outcome
+from privyseal.operations.appliance import Appliance, Snapshot
+from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.store.times import now
+
+_Result = TypeVar("_Result")
+_TRIES = 10
+_CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and the state in which that was true."""
+
+    user: User
+    snapshot: Snapshot
+
+
+@dataclass(slots=True)
+class Act:
+    """What is being tried, for the record. The operation fills in what it finds out."""
+
+    operation: str
+    core: int | None = None
+    key: str | None = None
+    mechanism: str | None = None
+
+    def event(self, appliance: Appliance, user: str, outcome: Outcome, **more: str | None) -> Event:
+        """Make the event of this act."""
+        return Event(
+            now(), appliance.node, user, self.operation, outcome, self.core, self.key, self.mechanism, **more
+        )
+
+
+async def perform(
+    appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
+) -> _Result:
+    """Authenticate and carry out an operation; raises what it raises, recorded.
+
+    Args:
+        appliance: where.
+        credentials: as they came in.
+        act: what to write into the record if it is refused.
+        operation: what to do; it may be done again from the start when a decision turned out stale.
+    """
+    for _ in range(_TRIES):
+        snapshot = appliance.snapshot
+        try:
+            user = await authenticate(appliance, snapshot, credentials)
+            return await operation(Caller(user, snapshot))
+        except StaleDecisionError:
+            await appliance.refresh()
+        except PrivysealError as error:
+            if await appliance.current() is snapshot:
+                raise await _recorded(appliance, credentials.name, act, error) from error.__cause__
+    raise UnavailableError("the appliance's rules keep changing; try again")
+
+
+async def _recorded(appliance: Appliance, user: str, act: Act, error: PrivysealError) -> PrivysealError:
+    """Record a refusal or failure. A request that asks for nothing sensible is no event."""
+    if isinstance(error, _CALLERS_MISTAKES) or error.event is not None:
+        return error
+    outcome = Outcome.FAILED if isinstance(error, UnavailableError) else Outcome.REFUSED
+    event = act.event(appliance, user, outcome, reason=str(error))
+    try:
+        error.event = await appliance.recorder.record([event], basis=None)
+    except UnavailableError as unavailable:  # what cannot be recorded must not be answered either
+        return unavailable
+    return error

@@ -1,0 +1,141 @@
+"""Sign digests or small data with one key: the main job.
+
+    (1) state      a locked appliance says so before it looks anything up
+    (2) identity   `perform` turned the credentials into a user already
+    (3) look up    the key's public record
+    (4) decide     by the user's rules; 3 and 4 are one step, because who may not know of a key must not find it
+    (5) keeper     one frame out, one frame back; its policy for the key has the last word
+    (6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away
+    (7) answer     signatures and the number of the first event
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from privyseal.errors import FieldError, InvalidRequestError
+from privyseal.model.access import Operation
+from privyseal.model.event import Outcome
+from privyseal.model.keys import Key
+from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
+from privyseal.operations.appliance import Appliance
+from privyseal.operations.find_key import find_key
+from privyseal.operations.perform import Act, Caller
+from privyseal.operations.use_pin import Secret, signatures
+from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
+from privyseal.wire.schemes import check_input, scheme_for
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The parameters of a mechanism as a request names them; None where it leaves them out."""
+
+    mechanism: Mechanism | None = None
+    hash: Hash | None = None
+    salt_length: int | None = None
+    mgf_hash: Hash | None = None
+    encoding: Encoding = Encoding.DER
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Signatures in the order of their inputs; the first one's event number, the others' follow."""
+
+    signatures: Sequence[bytes]
+    first_event: int
+
+
+async def sign(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    place: tuple[str, str],
+    words: Words,
+    secret: Secret,
+    *,
+    digest: bytes | None = None,
+    data: bytes | None = None,
+) -> Signed:
+    """Sign one digest, or data that is hashed here first.
+
+    Args:
+        place: the core's number or name, and the key's id or label.
+        secret: a PIN, a ticket, or neither.
+
+    Raises:
+        InvalidRequestError, NotFoundError, KeyNotFoundError, AccessRefusedError, PINError, SecretLockedError,
+        TooManyAttemptsError, ApplianceLockedError, UnavailableError, StaleDecisionError
+    """
+    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    scheme, value = given_input(known.key, words, digest, data)
+    act.mechanism = scheme.name
+    values = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
+    return Signed(values, await _record(appliance, caller, act, (value,)))  # (6) (7)
+
+
+async def sign_batch(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    place: tuple[str, str],
+    words: Words,
+    secret: Secret,
+    digests: Sequence[bytes],
+) -> Signed:
+    """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
+    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    scheme = _scheme(known.key, words, hashed_here=False)
+    act.mechanism = scheme.name
+    _check_batch(known.key, scheme, digests)
+    inputs = tuple(digests)
+    values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
+    return Signed(values, await _record(appliance, caller, act, inputs))  # (6) (7)
+
+
+def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
+    """Give the scheme and what goes into the mechanism: a digest, or for EdDSA the message."""
+    if (digest is None) == (data is None):
+        raise InvalidRequestError.of("digest", "give exactly one of digest and data")
+    scheme = _scheme(key, words, hashed_here=data is not None)
+    if data is None:
+        assert digest is not None  # noqa: S101 - exactly one was given
+        if scheme.mechanism is Mechanism.EDDSA:
+            raise InvalidRequestError.of("digest", "EdDSA signs the message itself; give data")
+        check_input(key.type, scheme, digest, "digest")
+        return scheme, digest
+    if len(data) > DATA_MAX:
+        raise InvalidRequestError.of("data", f"data has at most {DATA_MAX} bytes; hash it yourself and give digest")
+    return scheme, data if scheme.hash is None else hashlib.new(scheme.hash.python_name, data).digest()
+
+
+def _scheme(key: Key, words: Words, *, hashed_here: bool) -> Scheme:
+    return scheme_for(
+        key.type,
+        mechanism=words.mechanism,
+        hash_=words.hash,
+        salt_length=words.salt_length,
+        mgf_hash=words.mgf_hash,
+        encoding=words.encoding,
+        hashed_here=hashed_here,
+    )
+
+
+def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
+    if not 1 <= len(digests) <= BATCH_MAX:
+        raise InvalidRequestError.of("digests", f"a batch has 1 to {BATCH_MAX} digests, not {len(digests)}")
+    errors: list[FieldError] = []
+    for index, digest in enumerate(digests):
+        try:
+            check_input(key.type, scheme, digest, f"digests[{index}]")
+        except InvalidRequestError as error:
+            errors.extend(error.errors)
+    if errors:
+        raise InvalidRequestError(*errors)
+
+
+async def _record(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> int:
+    event = act.event
+    events = [
+        event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
+    ]
+    return await appliance.recorder.record(events, caller.snapshot.generation)

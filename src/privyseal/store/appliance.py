@@ -1,0 +1,53 @@
+"""The appliance's own row, its unlock slots, and the tickets that a logout ended."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+
+from privyseal.store.tables import appliance, ended_tickets, unlock_slots
+from privyseal.store.times import now, to_micros
+
+KEY_FILE = "key-file"
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockSlot:
+    """One way to open the domain key: `kind` says what with."""
+
+    number: int
+    kind: str
+    sealed: bytes
+
+
+def create(connection: Connection, node: str) -> None:
+    """Make the row that says that this database belongs to a provisioned appliance."""
+    connection.execute(insert(appliance).values(id=1, node=node, generation=1, created=to_micros(now())))
+
+
+def node(connection: Connection) -> str | None:
+    """Give the node's name, None when the appliance is not provisioned."""
+    return connection.execute(select(appliance.c.node)).scalar_one_or_none()
+
+
+def add_slot(connection: Connection, kind: str, sealed: bytes) -> None:
+    """Keep a sealed domain key."""
+    connection.execute(insert(unlock_slots).values(kind=kind, sealed=sealed, created=to_micros(now())))
+
+
+def slots(connection: Connection) -> list[UnlockSlot]:
+    """Give all unlock slots in the order in which they were made."""
+    query = select(unlock_slots.c.number, unlock_slots.c.kind, unlock_slots.c.sealed)
+    return [UnlockSlot(*row) for row in connection.execute(query.order_by(unlock_slots.c.number))]
+
+
+def end_ticket(connection: Connection, ticket: str, expires: int) -> None:
+    """Remember an ended ticket until it would have expired; forget those that have."""
+    seconds = to_micros(now()) // 1_000_000
+    connection.execute(delete(ended_tickets).where(ended_tickets.c.expires < seconds))
+    connection.execute(delete(ended_tickets).where(ended_tickets.c.id == ticket))
+    connection.execute(insert(ended_tickets).values(id=ticket, expires=expires))
+
+
+def all_ended_tickets(connection: Connection) -> tuple[str, ...]:
+    """Give the ids of the tickets that must not work any more."""
+    return tuple(connection.execute(select(ended_tickets.c.id)).scalars())

@@ -1,0 +1,75 @@
+"""Queries for attempts at PINs and passwords. An attempt is reserved before it is tried, so none is ever forgotten."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from privyseal.access.attempts import Attempts
+from privyseal.store.store import changed
+from privyseal.store.tables import attempts
+from privyseal.store.times import now, to_micros
+
+
+def get(connection: Connection, subject: str) -> Attempts:
+    """Give what is known of a subject."""
+    row = connection.execute(select(attempts).where(attempts.c.subject == subject)).one_or_none()
+    return Attempts(subject) if row is None else _attempts(row)
+
+
+def reserve(connection: Connection, known: Attempts) -> None:
+    """Note that an attempt is being tried."""
+    _put(connection, known.subject, known.failures, known.pending + 1, known.last)
+
+
+def succeed(connection: Connection, subject: str) -> None:
+    """Note that the attempt was right: the failures before it are forgotten."""
+    known = get(connection, subject)
+    _put(connection, subject, 0, max(known.pending - 1, 0), known.last)
+    if known.failures:
+        changed(connection)
+
+
+def release(connection: Connection, subject: str) -> None:
+    """Give a reservation back that came to neither."""
+    known = get(connection, subject)
+    _put(connection, subject, known.failures, max(known.pending - 1, 0), known.last)
+
+
+def fail(connection: Connection, subject: str) -> Attempts:
+    """Note that the attempt was wrong."""
+    known = get(connection, subject)
+    _put(connection, subject, known.failures + 1, max(known.pending - 1, 0), to_micros(now()))
+    changed(connection)
+    return get(connection, subject)
+
+
+def forgive(connection: Connection, prefix: str) -> None:
+    """Forget the failures of every subject that begins like this: an administrator unlocks."""
+    connection.execute(delete(attempts).where(attempts.c.subject.startswith(prefix, autoescape=True)))
+    changed(connection)
+
+
+def forgive_one(connection: Connection, subject: str) -> None:
+    """Forget the failures of one subject."""
+    connection.execute(delete(attempts).where(attempts.c.subject == subject))
+    changed(connection)
+
+
+def settle_crashed(connection: Connection) -> None:
+    """Count every attempt that a crash interrupted as wrong. Called at start, before anybody can try."""
+    values = {"failures": attempts.c.failures + attempts.c.pending, "pending": 0}
+    connection.execute(update(attempts).where(attempts.c.pending > 0).values(**values))
+
+
+def above(connection: Connection, failures: int) -> Sequence[Attempts]:
+    """Give the subjects with at least this many failures."""
+    return [_attempts(row) for row in connection.execute(select(attempts).where(attempts.c.failures >= failures))]
+
+
+def _put(connection: Connection, subject: str, failures: int, pending: int, last: int) -> None:
+    connection.execute(delete(attempts).where(attempts.c.subject == subject))
+    connection.execute(insert(attempts).values(subject=subject, failures=failures, pending=pending, last=last))
+
+
+def _attempts(row: Row[tuple[object, ...]]) -> Attempts:
+    return Attempts(row.subject, row.failures, row.pending, row.last)

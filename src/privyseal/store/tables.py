@@ -1,0 +1,133 @@
+"""The tables. Times are microseconds since the epoch; a change here comes with a migration beside it."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in INTEGER columns
+
+appliance = Table(
+    "appliance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node", String(64), nullable=False),
+    Column("generation", BigInteger, nullable=False),  # grows with every change that a decision may rest on
+    Column("created", BigInteger, nullable=False),
+)
+
+unlock_slots = Table(
+    "unlock_slots",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+cores = Table(
+    "cores",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("pin_required", Boolean, nullable=False),
+    Column("pin_salt", LargeBinary, nullable=False),
+    Column("serial", String(16), nullable=False, unique=True),
+    Column("token_label", String(32), nullable=False),
+    Column("manufacturer", String(32), nullable=False),
+    Column("model", String(16), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE"), nullable=False),
+    Column("operations", Text, nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("id", String(16), nullable=False, unique=True),
+    Column("core", BigInteger, ForeignKey("cores.number"), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("has_pin", Boolean, nullable=False),
+    Column("pin_tag", LargeBinary),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("policy", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("core", "label", name="uq_keys_core_label"),
+    Index("ix_keys_core_number", "core", "number"),
+    Index("ix_keys_core_pin_tag", "core", "pin_tag"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("subject", String(128), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("pending", Integer, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)
+
+ended_tickets = Table(
+    "ended_tickets",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("expires", BigInteger, nullable=False),  # seconds: it is compared with tickets only
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False),
+    Column("node", String(64), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("core", BigInteger),
+    Column("key", String(128)),
+    Column("mechanism", String(32)),
+    Column("input", String(64)),
+    Column("outcome", String(8), nullable=False),
+    Column("reason", Text),
+)

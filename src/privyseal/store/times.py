@@ -1,0 +1,20 @@
+"""Times as the tables hold them: microseconds since the epoch."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Give the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_micros(time: datetime) -> int:
+    """Write a time down."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """Read a time."""
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,234 @@
+"""The words between an API worker and the keeper: length-prefixed msgpack frames, batched both ways.
+
+A frame is four bytes of length (big endian) and a msgpack list of `(number, message)`. A worker numbers its requests;
+answers carry the number of their request and may come in any order. The keeper answers each frame with at least one
+frame, at once for what is quick, so that the worker knows when to send what has queued up meanwhile.
+
+`Policy` and the other fields of `SealedKey` are bound to the sealed bytes: changing one makes the record unopenable.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+MAX_FRAME = 64 * 1024 * 1024
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
+    """Printed in a log or a traceback, a message shows its name only: some fields are secrets."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Policy(_Message, frozen=True):
+    """What a key may be used for; sealed with it and enforced by the keeper.
+
+    Attributes:
+        mechanisms: names of `model.Mechanism`.
+        pin: whether the private half has an inner layer under a PIN.
+    """
+
+    mechanisms: tuple[str, ...]
+    pin: bool
+
+
+class SealedKey(_Message, frozen=True):
+    """A key's record as the keeper opens it.
+
+    Attributes:
+        type: value of `model.KeyType`.
+        policy: msgpack of `Policy`, kept as bytes because they are authenticated as they are.
+        sealed: nonce, ciphertext and tag.
+    """
+
+    id: str
+    core: int
+    type: str
+    version: int
+    policy: bytes
+    sealed: bytes
+
+
+class PINProof(_Message, frozen=True, tag="pin"):
+    """A PIN with the salt of its core. `counted` says that an attempt has been reserved for it in the store."""
+
+    pin: str
+    salt: bytes
+    counted: bool
+
+
+class TicketProof(_Message, frozen=True, tag="ticket"):
+    """A ticket that a login gave out."""
+
+    ticket: str
+
+
+class Provision(_Message, frozen=True, tag="provision"):
+    """Make a domain key and seal it under `secret`. Answer: `Slot`."""
+
+    secret: bytes
+
+
+class Unlock(_Message, frozen=True, tag="unlock"):
+    """Open the domain key from a slot. `ended` are the ids of tickets that a logout ended. Answer: `Done`."""
+
+    slot: bytes
+    secret: bytes
+    ended: tuple[str, ...]
+
+
+class Lock(_Message, frozen=True, tag="lock"):
+    """Forget the domain key and everything opened with it. Answer: `Done`."""
+
+
+class Inspect(_Message, frozen=True, tag="inspect"):
+    """Ask for state and hardening. Answer: `Status`."""
+
+
+class Generate(_Message, frozen=True, tag="generate"):
+    """Make a key. Answer: `Generated`."""
+
+    id: str
+    core: int
+    type: str
+    pin: str | None
+    salt: bytes
+
+
+class Login(_Message, frozen=True, tag="login"):
+    """Turn a PIN into a ticket for one user and core. Answer: `LoggedIn`, or `Refused` with `uncounted`."""
+
+    user: str
+    core: int
+    proof: PINProof
+
+
+class Logout(_Message, frozen=True, tag="logout"):
+    """End a ticket. Answer: `TicketEnded`."""
+
+    user: str
+    core: int
+    ticket: str
+
+
+class Sign(_Message, frozen=True, tag="sign"):
+    """Sign each of `inputs` with one key. Answer: `Signatures`; `Refused` with `unknown-key` asks for `record`.
+
+    Attributes:
+        seal: SHA-256 of the sealed record, the name under which the keeper remembers the opened key.
+        record: sent the first time and when the keeper has forgotten it.
+    """
+
+    seal: bytes
+    user: str
+    core: int
+    mechanism: str
+    hash: str | None
+    salt_length: int | None
+    mgf_hash: str | None
+    encoding: str
+    inputs: tuple[bytes, ...]
+    proof: PINProof | TicketProof | None
+    record: SealedKey | None
+
+
+class Done(_Message, frozen=True, tag="done"):
+    """It is done."""
+
+
+class Slot(_Message, frozen=True, tag="slot"):
+    """A domain key sealed for one unlock slot."""
+
+    sealed: bytes
+
+
+class Status(_Message, frozen=True, tag="status"):
+    """The keeper's state and which protections are in force."""
+
+    unlocked: bool
+    hardening: dict[str, bool]
+
+
+class Generated(_Message, frozen=True, tag="generated"):
+    """A new key: its record, its public half (DER), and the tag under which keys with the same PIN are found."""
+
+    record: SealedKey
+    public_key: bytes
+    pin_tag: bytes | None
+
+
+class LoggedIn(_Message, frozen=True, tag="logged-in"):
+    """A ticket, its expiry (seconds since the epoch), and the tag of the keys that this PIN opens."""
+
+    ticket: str
+    expires: int
+    pin_tag: bytes
+
+
+class TicketEnded(_Message, frozen=True, tag="ticket-ended"):
+    """The ticket's id and expiry, to be remembered until then."""
+
+    id: str
+    expires: int
+
+
+class Signatures(_Message, frozen=True, tag="signatures"):
+    """One signature for each input, in order."""
+
+    values: tuple[bytes, ...]
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """No, and why. `code` is one of the constants below; `index` names the input where one is to blame."""
+
+    code: str
+    detail: str
+    index: int | None = None
+
+
+LOCKED = "locked"
+UNKNOWN_KEY = "unknown-key"
+UNCOUNTED = "uncounted"
+PIN_REQUIRED = "pin-required"
+PIN_INCORRECT = "pin-incorrect"
+TICKET_INVALID = "ticket-invalid"
+POLICY = "policy"
+INPUT = "input"
+DAMAGED = "damaged"
+FAILED = "failed"
+
+Request = Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign
+Answer = Done | Slot | Status | Generated | LoggedIn | TicketEnded | Signatures | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(list[tuple[int, Request]])
+_answers = msgspec.msgpack.Decoder(list[tuple[int, Answer]])
+_policies = msgspec.msgpack.Decoder(Policy)
+
+
+def encode(messages: Sequence[tuple[int, Any]]) -> bytes:
+    """Write a frame with its length in front."""
+    body = _encoder.encode(messages)
+    return len(body).to_bytes(4, "big") + body
+
+
+def requests(body: bytes | bytearray | memoryview) -> list[tuple[int, Request]]:
+    """Read a worker's frame, without its length. Raises msgspec.DecodeError."""
+    return _requests.decode(body)
+
+
+def answers(body: bytes | bytearray | memoryview) -> list[tuple[int, Answer]]:
+    """Read a keeper's frame, without its length. Raises msgspec.DecodeError."""
+    return _answers.decode(body)
+
+
+def encode_policy(policy: Policy) -> bytes:
+    """Write a policy as the bytes that are sealed with the key."""
+    return _encoder.encode(policy)
+
+
+def policy(data: bytes) -> Policy:
+    """Read a policy. Raises msgspec.DecodeError."""
+    return _policies.decode(data)

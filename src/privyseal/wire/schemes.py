@@ -1,0 +1,84 @@
+"""From the words of a request (mechanism, hash, salt ...) to a `Scheme` that fits the key, checked once."""
+
+from privyseal.errors import FieldError, InvalidRequestError
+from privyseal.model.keys import Family, KeyType
+from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
+
+_RAW_ECDSA_MAX = 64  # bytes; the longest digest there is
+_PSS_OVERHEAD = 2  # RFC 8017, section 9.1.1: emLen >= hLen + sLen + 2
+
+
+def scheme_for(
+    key_type: KeyType,
+    *,
+    mechanism: Mechanism | None,
+    hash_: Hash | None,
+    salt_length: int | None,
+    mgf_hash: Hash | None,
+    encoding: Encoding,
+    hashed_here: bool,
+) -> Scheme:
+    """Make the scheme for one request; raises InvalidRequestError with every field that does not fit.
+
+    Args:
+        key_type: the type of the key that is meant.
+        hashed_here: whether the request brings data that the appliance hashes, so that a hash is needed.
+    """
+    chosen = mechanism or key_type.mechanisms[0]
+    if hashed_here and hash_ is None and chosen is not Mechanism.EDDSA:
+        hash_ = Hash.SHA_256
+    scheme = Scheme(chosen, hash_, salt_length, mgf_hash, encoding)
+    errors = [*_mechanism_errors(key_type, scheme), *_parameter_errors(key_type, scheme)]
+    if errors:
+        raise InvalidRequestError(*errors)
+    return scheme
+
+
+def check_input(key_type: KeyType, scheme: Scheme, data: bytes, field: str) -> None:
+    """Refuse a digest that does not fit; raises InvalidRequestError."""
+    message = _length_error(key_type, scheme, len(data))
+    if message:
+        raise InvalidRequestError.of(field, message)
+
+
+def _mechanism_errors(key_type: KeyType, scheme: Scheme) -> list[FieldError]:
+    if scheme.mechanism in key_type.mechanisms:
+        return []
+    fitting = " or ".join(mechanism.value for mechanism in key_type.mechanisms)
+    message = f"{scheme.mechanism.value} does not go with a key of type {key_type.value}; use {fitting}"
+    return [FieldError("body.mechanism", message)]
+
+
+def _parameter_errors(key_type: KeyType, scheme: Scheme) -> list[FieldError]:
+    errors = []
+    if scheme.mechanism is Mechanism.EDDSA and scheme.hash:
+        errors.append(FieldError("body.hash", "EdDSA hashes by itself; leave hash out"))
+    if scheme.mechanism is Mechanism.RSA_PSS and not scheme.hash:
+        errors.append(FieldError("body.hash", "RSA-PSS needs a hash"))
+    if scheme.mechanism is not Mechanism.RSA_PSS and scheme.salt_length is not None:
+        errors.append(FieldError("body.salt_length", "only RSA-PSS has a salt"))
+    if scheme.mechanism is not Mechanism.RSA_PSS and scheme.mgf_hash is not None:
+        errors.append(FieldError("body.mgf_hash", "only RSA-PSS has a mask generation function"))
+    if key_type.family is not Family.EC and scheme.encoding is not Encoding.DER:
+        errors.append(FieldError("body.encoding", "only ECDSA signatures have two encodings; leave encoding out"))
+    return errors + _salt_errors(key_type, scheme)
+
+
+def _salt_errors(key_type: KeyType, scheme: Scheme) -> list[FieldError]:
+    if scheme.salt_length is None or scheme.hash is None:
+        return []
+    room = (key_type.bits + 7) // 8 - scheme.hash.length - _PSS_OVERHEAD
+    if 0 <= scheme.salt_length <= room:
+        return []
+    return [FieldError("body.salt_length", f"with this key and hash a salt has 0 to {room} bytes")]
+
+
+def _length_error(key_type: KeyType, scheme: Scheme, length: int) -> str | None:
+    if scheme.hash:
+        wanted = scheme.hash.length
+        return None if length == wanted else f"a {scheme.hash.value} digest has {wanted} bytes, not {length}"
+    if key_type.family is Family.EC and not 1 <= length <= _RAW_ECDSA_MAX:
+        return f"a digest without a hash has 1 to {_RAW_ECDSA_MAX} bytes, not {length}"
+    if key_type.family is Family.RSA and length > key_type.bits // 8 - 11:  # RFC 8017, section 9.2
+        return f"an encoded message for this key has at most {key_type.bits // 8 - 11} bytes, not {length}"
+    return None
