@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from privyseal.client.errors import InvalidInputError
+from privyseal.model.mechanisms import Hash
 
 DEFAULT_HASH = "SHA-256"
-HASHES = {
-    "SHA-224": "sha224",
-    "SHA-256": "sha256",
-    "SHA-384": "sha384",
-    "SHA-512": "sha512",
-    "SHA3-224": "sha3_224",
-    "SHA3-256": "sha3_256",
-    "SHA3-384": "sha3_384",
-    "SHA3-512": "sha3_512",
-}
+HASHES = {each.value: each.python_name for each in Hash}
 """The appliance's names of hashes and what `hashlib` calls them."""
 
 MAX_MESSAGE = 1024 * 1024
