@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but answers and errors.")
 @click.version_option(package_name="privyseal", message="privyseal %(version)s")
 @click.pass_context
-def command(context: click.Context, **options: Any) -> None:
+def command(context: click.Context, /, **options: Any) -> None:
     """Sign with keys that live on a Privyseal appliance, and manage them."""
     context.obj = Session(**options)
 

@@ -2,7 +2,7 @@
 
 What is always true here:
 
-- Every wait is finite, also for a server that sends a byte now and then, and so is the size of every answer.
+- Every wait for the next bytes is finite, and so are the time and the size of a whole body.
 - A request is repeated only when repeating it cannot do it twice: GET, PUT and DELETE by their nature, a POST because
   it carries an `Idempotency-Key` by which the appliance recognises it.
 - A refusal is final, and so is a time-out: whoever was too slow once is not asked again, only the next node is.
