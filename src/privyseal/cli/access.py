@@ -30,7 +30,6 @@ def explain(session: Session, user: str, core: int | str | None, operation: str,
     if output.document(session, answer.document):
         return
     verdict = output.style("allowed", colour="green") if answer.allowed else output.style("refused", colour="red")
-    rule = "" if answer.rule is None else f" (rule {answer.rule})"
-    click.echo(f"{verdict}: {output.text(answer.reason)}{rule}")
+    click.echo(f"{verdict}: {output.text(answer.reason)}")
     if answer.missing_rule:
         click.echo(f"hint: {output.text(answer.missing_rule)}")

@@ -22,7 +22,7 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.examples = examples
-        self.params += [_switch("--json", "as_json"), _switch("--quiet", "quiet")]
+        self.params += [_switch(("--json",), "as_json"), _switch(("--quiet", "-q"), "quiet")]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, at the end of the help page."""
@@ -71,7 +71,7 @@ class _Core(click.ParamType[int | str]):
 CORE = _Core()
 
 
-def _switch(flag: str, attribute: str) -> click.Option:
+def _switch(flags: tuple[str, ...], attribute: str) -> click.Option:
     """A switch that also stands before the command; on either place it is heard."""
 
     def hear(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  click calls it
@@ -80,4 +80,4 @@ def _switch(flag: str, attribute: str) -> click.Option:
             setattr(context.ensure_object(Session), attribute, True)
 
     help_text = "Answer with the JSON document of the REST interface." if attribute == "as_json" else None
-    return click.Option([flag], is_flag=True, expose_value=False, callback=hear, help=help_text, hidden=not help_text)
+    return click.Option(flags, is_flag=True, expose_value=False, callback=hear, help=help_text, hidden=not help_text)

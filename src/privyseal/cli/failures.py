@@ -2,7 +2,7 @@
 
 import click
 
-from privyseal.cli.words import fail
+from privyseal.cli.words import fail, printable
 from privyseal.client import errors
 
 REFUSED = 5
@@ -46,7 +46,8 @@ def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
         return fail(f"{error.filename}: {reason}" if error.filename else reason)
     status = fail(error.detail, _hint(error, user), status=_STATUS.get(type(error), 1))
     for each in error.errors:
-        click.echo(f"  {each.field}: {each.message}", err=True)
+        if each.message not in error.detail:
+            click.echo(f"  {printable(each.field)}: {printable(each.message)}", err=True)
     if isinstance(error, errors.InternalError) and error.event is not None:
         click.echo(f"  the appliance recorded it as event {error.event}", err=True)
     return status
@@ -58,5 +59,5 @@ def _hint(error: errors.ClientError, user: str | None) -> str | None:
     if isinstance(error, errors.PINLockedError):
         return f"an administrator types: privyseal user unlock {user or 'NAME'}"
     if error.retry_after is not None:
-        return f"try again in {error.retry_after:.0f} seconds"
+        return f"try again in {error.retry_after:.0f} s"
     return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), None)

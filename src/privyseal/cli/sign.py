@@ -10,7 +10,10 @@ from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
+from privyseal.client.cores import KeyClient
+from privyseal.client.errors import KeyNotFoundError
 from privyseal.client.files import HASHES
+from privyseal.client.records import Key
 
 STDOUT = "-"
 
@@ -50,7 +53,7 @@ def command(
     if inputs.STDIN == file == pin_file:
         raise click.UsageError("file and PIN cannot both come from stdin")
     with appliance(session) as there:
-        record = there.core(core).key(key).record()
+        record = _look_up(session, there.core(core).key(key), file)
         opened = there.core(core).key(record.id, pin=secrets.pin_of(record, pin_file))
         signed = inputs.signed_part(session, file, hash_name, whole=record.signs_messages)
         signature = opened.sign(**signed, mechanism=mechanism)
@@ -61,6 +64,15 @@ def command(
     elif not shown:
         sys.stdout.buffer.write(signature.signature)
         sys.stdout.buffer.flush()
+
+
+def _look_up(session: Session, key: KeyClient, file: str) -> Key:
+    """The key's record. Whoever may not even read it is told by the appliance which rule signing would take."""
+    try:
+        return key.record()
+    except KeyNotFoundError:
+        key.sign(**inputs.signed_part(session, file, None, whole=False))
+        raise
 
 
 def _beside(file: str) -> str:

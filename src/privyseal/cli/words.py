@@ -1,6 +1,10 @@
 """What is said when a command fails: `privyseal: <message>` and, where there is one, a line that says what to type."""
 
+import re
+
 import click
+
+_CAPITALISED = re.compile(r"[A-Z]([a-z]+)?\b")
 
 
 class Failure(click.ClickException):
@@ -15,7 +19,7 @@ def fail(message: str, hint: str | None = None, *, status: int = 1) -> int:
     """Say on stderr what went wrong; return the exit status."""
     click.echo(f"privyseal: {_sentence(message)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {printable(hint)}", err=True)
     return status
 
 
@@ -30,7 +34,6 @@ def printable(text: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    """Small first letter and no full stop. A name in capitals, for example PIN, keeps them."""
+    """Small first letter and no full stop. Names such as PIN and Ed25519 keep their capitals."""
     message = printable(message.strip().replace("\n", " ")).removesuffix(".")
-    small = message[:1].isupper() and not message[1:2].isupper()
-    return f"{message[:1].lower()}{message[1:]}" if small else message
+    return f"{message[0].lower()}{message[1:]}" if _CAPITALISED.match(message) else message

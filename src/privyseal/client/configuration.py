@@ -330,9 +330,9 @@ def _core(value: object) -> int | str:
 
 
 def _slots(value: object) -> str:
-    if value not in {"core", "key"}:
+    if not isinstance(value, str) or value not in {"core", "key"}:
         raise ValueError('must be "core" or "key"')
-    return str(value)
+    return value
 
 
 def _number(least: int) -> Callable[[object], int]:

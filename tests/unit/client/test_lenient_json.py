@@ -89,7 +89,7 @@ def test_an_error_does_not_repeat_the_content() -> None:
 
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', "[]", "1", '"a"', "{", "", "NaN", '{"a":NaN}', "[" * 100_000])
 def test_what_is_no_object_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="^f: "):
+    with pytest.raises(ConfigurationError, match=r"^f: "):
         lenient_json.parse(text, "f")
 
 
