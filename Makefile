@@ -1,0 +1,45 @@
+# The two commands are `make demo` and `make test`; everything else is a part of them, or for developers.
+# Always true: each target is safe to run again, and what is up to date costs a second or less.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock prove-clean clean
+
+help:
+	@echo 'make demo         set everything up and sign a file through OpenSSL; ends in "Verified OK"'
+	@echo 'make test         set everything up and run all checks and tests, as CI does'
+	@echo 'make check        the same without installing Debian packages'
+	@echo 'make bench        measure, beside openssl speed and SoftHSM2'
+	@echo 'make lock         resolve the Python dependencies anew and write the lock files'
+	@echo 'make prove-clean  run make demo and make test in a fresh Debian 12 chroot (as root)'
+	@echo 'make clean        remove what the commands above have built'
+
+demo:
+	@scripts/install-packages demo
+	@scripts/setup demo
+	@scripts/build-module
+	@scripts/demo
+
+test:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory check
+
+check:
+	@scripts/setup dev
+	@scripts/build-module
+	@scripts/check
+
+bench:
+	@scripts/install-packages bench
+	@scripts/setup dev
+	@scripts/build-module
+	@.venv/bin/python bench/run.py
+
+lock:
+	@scripts/lock
+
+prove-clean:
+	@scripts/prove-clean
+
+clean:
+	rm -rf .venv build dist pkcs11/target bench/out .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	    .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

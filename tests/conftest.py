@@ -1,0 +1,77 @@
+"""Fixtures on the real programs: an appliance, the built module, a host that uses both, a PostgreSQL server.
+
+Always true: each pytest-xdist worker has its own, made when first asked for and ended with the session.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.appliance import Appliance
+from support.host import Host
+from support.postgresql import PostgreSQL
+from support.processes import BIN
+
+
+@pytest.fixture(scope="session")
+def new_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Appliance]]:
+    """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`."""
+    started: list[Appliance] = []
+
+    def start(*arguments: str) -> Appliance:
+        started.append(Appliance(tmp_path_factory.mktemp("appliance"), *arguments))
+        started[-1].start()
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for appliance in started:
+            appliance.stop()
+
+
+@pytest.fixture(scope="session")
+def appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
+    """The appliance that most tests share; they leave it running and name their own users and keys."""
+    return new_appliance()
+
+
+@pytest.fixture(scope="session")
+def module() -> Path:
+    """The PKCS#11 module as `scripts/build-module` made it."""
+    answer = subprocess.run([BIN / "privyseal", "pkcs11", "path"], capture_output=True, text=True, check=True)
+    return Path(answer.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def new_host(tmp_path_factory: pytest.TempPathFactory, module: Path) -> Callable[..., Host]:
+    """Writes a further host's files: `new_host(appliance, user="bob", core=2)`."""
+
+    def write(appliance: Appliance, *, user: str, **settings: object) -> Host:
+        return Host(tmp_path_factory.mktemp("host"), appliance, module, user=user, **settings)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
+    """The walk-through's host: alice, who may sign with `release…`, and the P-256 key `release` with a PIN."""
+    appliance.add_user("alice")
+    appliance.add_rule("alice", "release*")
+    appliance.add_key("release")
+    host = new_host(appliance, user="alice")
+    (host.directory / "mydata").write_text("The file to be signed.\n")
+    return host
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server; `postgresql.new_database()` is the URL of an empty database."""
+    server = PostgreSQL()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

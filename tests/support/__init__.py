@@ -1,0 +1,1 @@
+"""What the tests share: real programs, started on free ports and always ended by their process id."""

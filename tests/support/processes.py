@@ -1,0 +1,86 @@
+"""Starting and ending programs.
+
+Always true: a program started here is a session of its own and ends with the test session, also when that is killed
+(`setpriv --pdeathsig`); nothing is ever ended by name.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BIN = ROOT / ".venv" / "bin"
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface on which nothing listens at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def base_environment() -> dict[str, str]:
+    """The environment without anything that a developer's own set-up could bring into a test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRIVYSEAL_", "OPENSSL_"))}
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+
+
+class Process:
+    """A running program whose output goes to a log file."""
+
+    def __init__(self, arguments: Sequence[str | Path], *, environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *map(str, arguments)],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id; also that of its process group."""
+        return self._popen.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for a signal, or None while it runs."""
+        return self._popen.poll()
+
+    def wait_for(self, found: Callable[[str], bool], *, seconds: float = 60) -> str:
+        """Wait until its output satisfies `found`, and return that; RuntimeError when it ends or takes too long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            output = self.log.read_text(errors="replace")
+            if found(output):
+                return output
+            if self.status is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"status {self.status} and not what we wait for in:\n{output}")
+            time.sleep(0.02)
+
+    def wait(self, *, seconds: float = 60) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        return self._popen.wait(seconds)
+
+    def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
+        """End it with a signal, and what is then left of its process group with SIGKILL; return the exit status."""
+        self._popen.send_signal(ending)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        self.kill()
+        return self._popen.wait()
+
+    def kill(self) -> None:
+        """End the whole process group at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
