@@ -1,9 +1,7 @@
-"""`privyseal serve`: the appliance itself. All decisions are in `privyseal.app`."""
+"""`privyseal serve`: the appliance itself. All decisions are in `privyseal.supervisor`."""
 
-import importlib
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,18 +19,20 @@ from privyseal.cli.session import Session, pass_session
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
-@click.option("--no-provision", is_flag=True, help="Leave a new appliance unprovisioned.")
 @pass_session
-def command(session: Session, /, data: str | None, **options: Any) -> int:
+def command(session: Session, /, data: str | None, listen: str, database: str | None, workers: int | None) -> int:
     """Run an appliance. The first start provisions it.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
     """
-    provision = not options.pop("no_provision")
-    serve = importlib.import_module("privyseal.app").serve  # its frameworks are for appliances, not for hosts
-    status: int = serve(data=_folder(session, data), provision=provision, **options)
-    return status
+    from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError("say with --listen HOST:PORT where to answer")
+    folder = _folder(session, data)
+    return serve(Options(folder, host.strip("[]"), int(port), database, workers or os.cpu_count() or 1))
 
 
 def _folder(session: Session, data: str | None) -> Path:
