@@ -5,8 +5,8 @@
     [5]
 
 The word before `$` is the user of the appliance, with the password in `USER.password`; without one no appliance is
-configured. Below it stand stdout and stderr as they come, `…` for any text within a line, and the exit status unless it is
-0. Lines before the first command and lines that begin with `#` are prose. Commands run in order in one empty folder.
+configured. Below it stand stdout and stderr as they come, `…` for any text within a line, and the exit status where it
+is not 0. Lines before the first command and lines that begin with `#` are prose. Commands run in one folder, in order.
 """
 
 import re
