@@ -88,7 +88,9 @@ class Recorder:
         with self._store.write() as connection:
             present = generation(connection)
             fresh = [entry for entry in group if entry.basis is None or entry.basis == present]
-            first = events.append(connection, list(chain.from_iterable(entry.events for entry in fresh))) if fresh else 0
+            first = (
+                events.append(connection, list(chain.from_iterable(entry.events for entry in fresh))) if fresh else 0
+            )
         return _numbers(group, present, first)
 
 

@@ -85,7 +85,9 @@ _NEVER = 1 << 30
 def _refuse(known: Attempts, limits: AttemptLimits) -> None:
     if limits.locks(known.failures):
         who = known.subject.split(":")[2]
-        raise SecretLockedError(f"locked after {known.failures} wrong PINs ({known.subject}); ask an administrator: {_unlock(known.subject, who)}")
+        raise SecretLockedError(
+            f"locked after {known.failures} wrong PINs ({known.subject}); ask an administrator: {_unlock(known.subject, who)}"
+        )
     wait = known.last + limits.wait(known.failures) * _MICROS - time.time_ns() // 1000
     if limits.wait(known.failures) and wait > 0:
         seconds = -(-wait // _MICROS)

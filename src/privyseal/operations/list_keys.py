@@ -47,9 +47,7 @@ async def list_keys(
 def allowed_operations(caller: Caller, core: int, label: str, operations: tuple[Operation, ...]) -> list[str]:
     """Give those of `operations` that the caller may do with the key of this label."""
     rules = caller.snapshot.rules.get((caller.user.name, core), ())
-    return [
-        operation.value for operation in operations if decide(caller.user, operation, core, label, rules).allowed
-    ]
+    return [operation.value for operation in operations if decide(caller.user, operation, core, label, rules).allowed]
 
 
 def _page(store: Store, caller: Caller, core: Core, where: Filter, after: int, limit: int) -> Page:

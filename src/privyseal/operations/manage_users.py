@@ -25,9 +25,7 @@ class Account:
     locked: bool
 
 
-async def create_user(
-    appliance: Appliance, caller: Caller, act: Act, name: str, role: Role, password: str
-) -> Account:
+async def create_user(appliance: Appliance, caller: Caller, act: Act, name: str, role: Role, password: str) -> Account:
     """Make a user. Raises InvalidRequestError, ConflictError, AccessRefusedError."""
     require_role(caller, Operation.USER_MANAGE)
     names.name(name)
@@ -115,7 +113,11 @@ async def change_own_password(appliance: Appliance, caller: Caller, act: Act, ol
             raise UnauthenticatedError("the old password is not right")
     stored = await asyncio.to_thread(hash_password, new)
     await change(
-        appliance, caller, act, f"user '{name}': password changed", lambda c: users.change(c, name, {"password": stored})
+        appliance,
+        caller,
+        act,
+        f"user '{name}': password changed",
+        lambda c: users.change(c, name, {"password": stored}),
     )
 
 

@@ -46,9 +46,7 @@ class Act:
 
     def event(self, appliance: Appliance, user: str, outcome: Outcome, **more: str | None) -> Event:
         """Make the event of this act."""
-        return Event(
-            now(), appliance.node, user, self.operation, outcome, self.core, self.key, self.mechanism, **more
-        )
+        return Event(now(), appliance.node, user, self.operation, outcome, self.core, self.key, self.mechanism, **more)
 
 
 async def perform(

@@ -1,12 +1,12 @@
 """Sign digests or small data with one key: the main job.
 
-    (1) state      a locked appliance says so before it looks anything up
-    (2) identity   `perform` turned the credentials into a user already
-    (3) look up    the key's public record
-    (4) decide     by the user's rules; 3 and 4 are one step, because who may not know of a key must not find it
-    (5) keeper     one frame out, one frame back; its policy for the key has the last word
-    (6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away
-    (7) answer     signatures and the number of the first event
+(1) state      a locked appliance says so before it looks anything up
+(2) identity   `perform` turned the credentials into a user already
+(3) look up    the key's public record
+(4) decide     by the user's rules; 3 and 4 are one step, because who may not know of a key must not find it
+(5) keeper     one frame out, one frame back; its policy for the key has the last word
+(6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away
+(7) answer     signatures and the number of the first event
 """
 
 import hashlib

@@ -135,5 +135,3 @@ def _plain(message: str, wanted: Any) -> str:
         if isinstance(kind, enum.EnumMeta):
             return "use one of " + ", ".join(str(member.value) for member in kind)
     return message[0].lower() + message[1:]
-
-

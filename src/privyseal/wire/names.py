@@ -24,7 +24,9 @@ def label(value: str, field: str = "label") -> str:
 def name(value: str, field: str = "name") -> str:
     """Check a user's or core's name. Raises InvalidRequestError."""
     if not _NAME.fullmatch(value):
-        raise InvalidRequestError.of(field, "a name has 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter or digit")
+        raise InvalidRequestError.of(
+            field, "a name has 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter or digit"
+        )
     return value
 
 
