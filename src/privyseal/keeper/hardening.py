@@ -4,8 +4,8 @@ Each function says whether its protection is in force and never raises: where a 
 one, the report that `GET /info` shows says so, and the rest still holds.
 """
 
+import contextlib
 import ctypes
-import os
 import platform
 import resource
 import struct
@@ -42,21 +42,13 @@ def drop_capabilities() -> bool:
 
 
 def lock_memory() -> bool:
-    """Keep all pages out of swap. Not tried below an unlimited RLIMIT_MEMLOCK: later allocations would fail."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    privileged = os.geteuid() == 0
-    if soft != resource.RLIM_INFINITY and not privileged:
+    """Keep all pages out of swap. Only without a limit on it: below one, later allocations would fail."""
+    infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with contextlib.suppress(ValueError, OSError):  # root may raise the limit, others keep theirs
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, infinite)
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK) != infinite:
         return False
-    if privileged:
-        _raise_memlock()
     return _libc.mlockall(_MCL_CURRENT_AND_FUTURE) == 0
-
-
-def _raise_memlock() -> None:
-    try:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    except (ValueError, OSError):  # a container may forbid it; mlockall then says so
-        return
 
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7  # AUDIT_ARCH_*, <linux/audit.h>

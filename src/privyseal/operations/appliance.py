@@ -111,7 +111,7 @@ def load(store: Store) -> Snapshot:
             users={user.name: user for user in users.every(connection)},
             rules={place: tuple(found) for place, found in rules.items()},
             cores={core.number: core for core in cores.every(connection)},
-            guarded=frozenset(known.subject for known in attempts.above(connection, PIN_LIMITS.delay_from)),
+            guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
         )
 
 

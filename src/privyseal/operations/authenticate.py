@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from privyseal.access.attempts import PASSWORD_LIMITS, password_subject
 from privyseal.access.passwords import parse_basic, verify_password
-from privyseal.errors import UnauthenticatedError
+from privyseal.errors import StaleDecisionError, UnauthenticatedError
 from privyseal.model.access import User
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.attempt import attempt
@@ -48,6 +48,8 @@ async def _verify(appliance: Appliance, snapshot: Snapshot, credentials: Credent
     basic = parse_basic(credentials.header or "")
     if basic is None:
         raise UnauthenticatedError("the Authorization header is not HTTP Basic (RFC 7617)")
+    if await appliance.current() is not snapshot:  # a password changed a moment ago must not count as a wrong one
+        raise StaleDecisionError("rules, users or keys have changed")
     user = snapshot.users.get(basic.name)
     if user is None:
         await asyncio.to_thread(verify_password, basic.password, None)

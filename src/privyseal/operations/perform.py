@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privyseal.errors import (
+    AccessRefusedError,
     BodyTooLargeError,
     InvalidRequestError,
+    KeyNotFoundError,
     MalformedJSONError,
+    NotFoundError,
     PrivysealError,
     StaleDecisionError,
     UnavailableError,
@@ -24,6 +27,7 @@ from privyseal.store.times import now
 
 _Result = TypeVar("_Result")
 _TRIES = 10
+_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
 _CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
 
 
@@ -67,9 +71,11 @@ async def perform(
             return await operation(Caller(user, snapshot))
         except StaleDecisionError:
             await appliance.refresh()
-        except PrivysealError as error:
+        except _RESTING_ON_RULES as error:
             if await appliance.current() is snapshot:
                 raise await _recorded(appliance, credentials.name, act, error) from error.__cause__
+        except PrivysealError as error:
+            raise await _recorded(appliance, credentials.name, act, error) from error.__cause__
     raise UnavailableError("the appliance's rules keep changing; try again")
 
 

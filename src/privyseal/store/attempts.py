@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from privyseal.access.attempts import Attempts
+from privyseal.access.attempts import PIN_LIMITS, Attempts
 from privyseal.store.store import changed
 from privyseal.store.tables import attempts
 from privyseal.store.times import now, to_micros
+
+
+GUARDED_FROM = PIN_LIMITS.delay_from
+"""From this many failures on a subject is part of what decisions rest on: no attempt at it may skip the counting."""
 
 
 def get(connection: Connection, subject: str) -> Attempts:
@@ -25,7 +29,7 @@ def succeed(connection: Connection, subject: str) -> None:
     """Note that the attempt was right: the failures before it are forgotten."""
     known = get(connection, subject)
     _put(connection, subject, 0, max(known.pending - 1, 0), known.last)
-    if known.failures:
+    if known.failures >= GUARDED_FROM:
         changed(connection)
 
 
@@ -39,7 +43,8 @@ def fail(connection: Connection, subject: str) -> Attempts:
     """Note that the attempt was wrong."""
     known = get(connection, subject)
     _put(connection, subject, known.failures + 1, max(known.pending - 1, 0), to_micros(now()))
-    changed(connection)
+    if known.failures + 1 == GUARDED_FROM:
+        changed(connection)
     return get(connection, subject)
 
 

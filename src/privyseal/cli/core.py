@@ -1,0 +1,91 @@
+"""`privyseal core`: independent partitions of the appliance."""
+
+from typing import Any
+
+import click
+
+from privyseal.cli import output
+from privyseal.cli.commands import CORE, Group
+from privyseal.cli.connect import appliance
+from privyseal.cli.session import Session, pass_session
+from privyseal.client.records import Core
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Make, list and change cores: independent partitions, each a PKCS#11 token."""
+
+
+@command.command("create", examples=["privyseal core create test", "privyseal core create lab --pin-optional"])
+@click.argument("name")
+@click.option(
+    "--pin-required/--pin-optional", default=True, help="Whether every key must have a PIN; default: it must."
+)
+@pass_session
+def create(session: Session, name: str, *, pin_required: bool) -> None:
+    """Make a core."""
+    with appliance(session) as there:
+        _show(session, there.create_core(name, pin_required=pin_required))
+
+
+@command.command("list", examples=["privyseal core list", "privyseal core list --json"])
+@pass_session
+def list_cores(session: Session) -> None:
+    """List the cores in which you may do something."""
+    with appliance(session) as there:
+        cores = there.cores()
+    if not output.document(session, {"cores": [core.document for core in cores]}):
+        rows = [(core.number, core.name, core.keys, core.pin_required, core.token_label, core.serial) for core in cores]
+        output.table(("CORE", "NAME", "KEYS", "PIN REQUIRED", "TOKEN", "SERIAL"), rows)
+
+
+@command.command("show", examples=["privyseal core show 1", "privyseal core show test"])
+@click.argument("core", type=CORE)
+@pass_session
+def show(session: Session, core: int | str) -> None:
+    """Show one core."""
+    with appliance(session) as there:
+        _show(session, there.core(core).record())
+
+
+@command.command(
+    "update", examples=["privyseal core update 1 --name production", "privyseal core update 2 --pin-optional"]
+)
+@click.argument("core", type=CORE)
+@click.option("--name", metavar="NAME", help="New name.")
+@click.option("--pin-required/--pin-optional", default=None, help="Whether every new key must have a PIN.")
+@click.option("--manufacturer", metavar="TEXT", help="Manufacturer that PKCS#11 hosts see.")
+@click.option("--model", metavar="TEXT", help="Model that PKCS#11 hosts see.")
+@click.option("--token-label", metavar="TEXT", help="Token label that PKCS#11 hosts see.")
+@pass_session
+def update(session: Session, /, core: int | str, **changes: Any) -> None:
+    """Change what is given and leave the rest."""
+    with appliance(session) as there:
+        _show(session, there.core(core).update(**changes))
+
+
+@command.command("delete", examples=["privyseal core delete test"])
+@click.argument("core", type=CORE)
+@pass_session
+def delete(session: Session, core: int | str) -> None:
+    """Delete a core that holds no key."""
+    with appliance(session) as there:
+        there.core(core).delete()
+    output.note(session, f"core {core} is deleted")
+
+
+def _show(session: Session, core: Core) -> None:
+    if output.document(session, core.document):
+        return
+    output.record(
+        {
+            "core": core.number,
+            "name": core.name,
+            "keys": core.keys,
+            "PIN required": core.pin_required,
+            "PIN length": f"{core.pin_min} to {core.pin_max}",
+            "token label": core.token_label,
+            "serial": core.serial,
+            "created": core.created,
+        }
+    )

@@ -1,0 +1,63 @@
+"""One table from what can go wrong to exit status and hint."""
+
+import click
+
+from privyseal.cli.words import fail, printable
+from privyseal.client import errors
+
+REFUSED = 5
+LOCKED = 4
+DOES_NOT_VERIFY = 3
+
+_STATUS: dict[type[Exception], int] = {
+    errors.AccessRefusedError: REFUSED,
+    errors.ApplianceLockedError: LOCKED,
+    errors.InvalidSignatureError: DOES_NOT_VERIFY,
+    errors.KeyNotFoundError: REFUSED,
+    errors.PINIncorrectError: REFUSED,
+    errors.PINLockedError: REFUSED,
+    errors.PINRequiredError: REFUSED,
+    errors.TicketInvalidError: REFUSED,
+    errors.TooManyAttemptsError: REFUSED,
+    errors.UnauthenticatedError: REFUSED,
+}
+_HINTS: dict[type[Exception], str] = {
+    errors.ApplianceLockedError: "an administrator unlocks the appliance; privyseal state says when it is operational",
+    errors.CertificateError: "--ca-file FILE, with the appliance's DIR/tls/ca.pem",
+    errors.PINRequiredError: "--pin-file FILE, or - to read the PIN from stdin",
+    errors.UnauthenticatedError: "check --user and --password-file, or PRIVYSEAL_USER and PRIVYSEAL_PASSWORD_FILE",
+    errors.UnexpectedAnswerError: "check the URL; an appliance prints its own when it is ready",
+    errors.UnreachableError: "check the URL, and that the appliance runs",
+}
+
+
+def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
+    """Say what went wrong and what to type next.
+
+    Args:
+        error: what a command raised.
+        user: who was asking.
+
+    Returns:
+        The exit status.
+    """
+    if isinstance(error, OSError):
+        reason = (error.strerror or str(error)).lower()
+        return fail(f"{error.filename}: {reason}" if error.filename else reason)
+    status = fail(error.detail, _hint(error, user), status=_STATUS.get(type(error), 1))
+    for each in error.errors:
+        if each.message not in error.detail:
+            click.echo(f"  {printable(each.field)}: {printable(each.message)}", err=True)
+    if isinstance(error, errors.InternalError) and error.event is not None:
+        click.echo(f"  the appliance recorded it as event {error.event}", err=True)
+    return status
+
+
+def _hint(error: errors.ClientError, user: str | None) -> str | None:
+    if error.missing_rule:
+        return error.missing_rule
+    if isinstance(error, errors.PINLockedError):
+        return f"an administrator types: privyseal user unlock {user or 'NAME'}"
+    if error.retry_after is not None:
+        return f"try again in {error.retry_after:.0f} s"
+    return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), None)

@@ -1,0 +1,316 @@
+"""Cores and their keys, as handles: they know a name and a connection and ask the appliance anew at each call.
+
+A handle is cheap and fetches nothing when it is made. A key's PIN can be given in two ways, and both end in the same
+calls: `core.key("release", pin="…")` sends the PIN each time, `core.login(pin)` exchanges it for a ticket.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import quote
+
+from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
+from privyseal.client.http import Connection
+from privyseal.client.records import Core, Key, Signature, SignatureBatch, Ticket, decoded, take, take_objects
+
+GENERATION_TIMEOUT = 300.0
+"""Longest wait for a new key, in seconds. An RSA key of 8192 bits takes about a minute, and luck decides."""
+
+
+class Unlocking(Protocol):
+    """What opens a key: nothing, a PIN or a ticket."""
+
+    def fields(self) -> Mapping[str, str]:
+        """The members to add to the request."""
+
+    def renew(self) -> bool:
+        """Get a new one after the appliance called this one invalid; False when that cannot be done."""
+
+
+class _PIN:
+    """A PIN, or none."""
+
+    def __init__(self, pin: str | None) -> None:
+        self._fields = {} if pin is None else {"pin": pin}
+
+    def fields(self) -> Mapping[str, str]:
+        return self._fields
+
+    def renew(self) -> bool:
+        return False
+
+
+class CoreClient:
+    """One core of an appliance.
+
+    Args:
+        connection: to the appliance.
+        name: the core's number or name.
+    """
+
+    def __init__(self, connection: Connection, name: int | str) -> None:
+        self._connection = connection
+        self._path = f"/cores/{path_part(str(name))}"
+
+    def record(self) -> Core:
+        """What the appliance says about this core."""
+        return Core.read(self._connection.request("GET", self._path).document())
+
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        pin_required: bool | None = None,
+        manufacturer: str | None = None,
+        model: str | None = None,
+        token_label: str | None = None,
+    ) -> Core:
+        """Change what is given and leave the rest. Existing keys keep their PIN whatever `pin_required` becomes."""
+        changes = {
+            "name": name,
+            "pin_required": pin_required,
+            "manufacturer": manufacturer,
+            "model": model,
+            "token_label": token_label,
+        }
+        return Core.read(self._connection.request("PUT", self._path, body=changes).document())
+
+    def delete(self) -> None:
+        """Delete this core.
+
+        Raises:
+            ConflictError: it still holds a key.
+        """
+        self._connection.request("DELETE", self._path)
+
+    def keys(self, *, label: str | None = None) -> Iterator[Key]:
+        """The keys that the caller may see, in the order they were made; pages are fetched as needed."""
+        cursor: str | None = None
+        while True:
+            query = {"limit": 1000, "cursor": cursor, "label": label}
+            page = self._connection.request("GET", f"{self._path}/keys", query=query).document()
+            yield from map(Key.read, take_objects(page, "keys"))
+            cursor = page.get("next")
+            if cursor is None:
+                return
+
+    def create_key(self, label: str, key_type: str, *, pin: str | None = None) -> Key:
+        """Make a key.
+
+        Args:
+            label: its name, unique in this core.
+            key_type: for example `ec:P-256`, `rsa:3072` or `ed25519`.
+            pin: 8 to 128 characters. **A lost PIN is a lost key.** None where the core allows keys without.
+        """
+        body = {"label": label, "type": key_type, "pin": pin}
+        answer = self._connection.request("POST", f"{self._path}/keys", body=body, timeout=GENERATION_TIMEOUT)
+        return Key.read(answer.document())
+
+    def key(self, name: str, *, pin: str | None = None) -> "KeyClient":
+        """The key with this id or label; `pin` goes with each use that needs it."""
+        return KeyClient(self._connection, self._path, name, _PIN(pin))
+
+    def login(self, pin: str) -> "Login":
+        """Exchange a PIN for a ticket that opens exactly the keys which the PIN fits.
+
+        Raises:
+            PINIncorrectError: it fits none of them.
+        """
+        return Login(self._connection, self._path, pin)
+
+    def random(self, count: int) -> bytes:
+        """Random bytes of the appliance, 1 to 4,096 at a time."""
+        answer = self._connection.request("GET", f"{self._path}/random", query={"bytes": count})
+        return decoded(take(answer.document(), "random", str))
+
+
+class Login:
+    """A login to a core, usable in a `with` statement that ends it.
+
+    The ticket expires after a while; then the next use of a key logs in again by itself.
+    """
+
+    def __init__(self, connection: Connection, core_path: str, pin: str) -> None:
+        self._connection = connection
+        self._core_path = core_path
+        self._pin = pin
+        self.ticket = self._log_in()
+
+    def __enter__(self) -> Self:
+        """The login happened when this object was made."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log out."""
+        self.logout()
+
+    def key(self, name: str) -> "KeyClient":
+        """The key with this id or label, opened by this login."""
+        return KeyClient(self._connection, self._core_path, name, self)
+
+    def logout(self) -> None:
+        """End the ticket; doing so twice is no error."""
+        self._connection.request("POST", f"{self._core_path}/logout", body={"ticket": self.ticket.ticket})
+
+    def fields(self) -> Mapping[str, str]:
+        """The members to add to a request that uses a key."""
+        return {"ticket": self.ticket.ticket}
+
+    def renew(self) -> bool:
+        """Log in again."""
+        self.ticket = self._log_in()
+        return True
+
+    def _log_in(self) -> Ticket:
+        answer = self._connection.request("POST", f"{self._core_path}/login", body={"pin": self._pin})
+        return Ticket.read(answer.document())
+
+
+class KeyClient:
+    """One key of a core. The private half stays on the appliance: this has verbs and no bytes."""
+
+    def __init__(self, connection: Connection, core_path: str, name: str, unlocking: Unlocking) -> None:
+        self._connection = connection
+        self._path = f"{core_path}/keys/{path_part(name)}"
+        self._unlocking = unlocking
+
+    def record(self) -> Key:
+        """What the appliance says about this key."""
+        return Key.read(self._connection.request("GET", self._path).document())
+
+    def public_pem(self) -> bytes:
+        """The public key as PEM (SubjectPublicKeyInfo), ready for `openssl dgst -verify`."""
+        return self._connection.request("GET", f"{self._path}/public.pem").content
+
+    def uri(self) -> str:
+        """The key's PKCS #11 URI (RFC 7512)."""
+        return take(self._connection.request("GET", f"{self._path}/uri").document(), "uri", str)
+
+    def delete(self) -> None:
+        """Destroy this key. Nothing can bring it back."""
+        self._connection.request("DELETE", self._path)
+
+    def sign(
+        self,
+        *,
+        digest: bytes | None = None,
+        data: bytes | None = None,
+        hash_name: str | None = None,
+        mechanism: str | None = None,
+        encoding: str | None = None,
+        salt_length: int | None = None,
+        mgf_hash: str | None = None,
+    ) -> Signature:
+        """Sign a digest, or data that the appliance hashes first.
+
+        Args:
+            digest: signed as it is; must have the length of `hash_name`.
+            data: at most 1 MiB; hashed with `hash_name` on the appliance, for EdDSA signed as it is.
+            hash_name: for example `SHA-256`.
+            mechanism: `ECDSA`, `RSA-PKCS1`, `RSA-PSS` or `EdDSA`; None means the key type's own.
+            encoding: ECDSA only, `der` or `raw`; None means `der`.
+            salt_length: RSA-PSS only, in bytes; None means the length of the hash.
+            mgf_hash: RSA-PSS only; None means `hash_name`.
+
+        Raises:
+            ClientError: the subclass that says why not.
+        """
+        body = {
+            **_input(digest, data),
+            "mechanism": mechanism,
+            "hash": hash_name,
+            "encoding": encoding,
+            "salt_length": salt_length,
+            "mgf_hash": mgf_hash,
+        }
+        return Signature.read(self._use("sign", body))
+
+    def sign_batch(
+        self,
+        digests: Sequence[bytes],
+        *,
+        hash_name: str | None = None,
+        mechanism: str | None = None,
+        encoding: str | None = None,
+        salt_length: int | None = None,
+        mgf_hash: str | None = None,
+    ) -> SignatureBatch:
+        """Sign 1 to 1,000 digests (for EdDSA: messages) in one request, all or none; arguments as for `sign`."""
+        body = {
+            "digests": [_base64(digest) for digest in digests],
+            "mechanism": mechanism,
+            "hash": hash_name,
+            "encoding": encoding,
+            "salt_length": salt_length,
+            "mgf_hash": mgf_hash,
+        }
+        return SignatureBatch.read(self._use("sign-batch", body))
+
+    def verify(
+        self,
+        signature: bytes,
+        *,
+        digest: bytes | None = None,
+        data: bytes | None = None,
+        hash_name: str | None = None,
+        mechanism: str | None = None,
+        encoding: str | None = None,
+        salt_length: int | None = None,
+        mgf_hash: str | None = None,
+    ) -> int:
+        """Let the appliance check a signature; arguments as for `sign`.
+
+        Returns:
+            The number of the event under which the check is on record.
+
+        Raises:
+            InvalidSignatureError: it does not fit. A forgotten check raises.
+        """
+        body = {
+            **_input(digest, data),
+            "signature": _base64(signature),
+            "mechanism": mechanism,
+            "hash": hash_name,
+            "encoding": encoding,
+            "salt_length": salt_length,
+            "mgf_hash": mgf_hash,
+        }
+        document = self._connection.request("POST", f"{self._path}/verify", body=body).document()
+        event = take(document, "event", int)
+        if not take(document, "valid", bool):
+            raise InvalidSignatureError("the signature does not fit the key and the data", event=event)
+        return event
+
+    def _use(self, verb: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A use of the private half; an expired ticket is renewed once."""
+        path = f"{self._path}/{verb}"
+        try:
+            return self._connection.request("POST", path, body={**body, **self._unlocking.fields()}).document()
+        except TicketInvalidError:
+            if not self._unlocking.renew():
+                raise
+        return self._connection.request("POST", path, body={**body, **self._unlocking.fields()}).document()
+
+
+def path_part(name: str) -> str:
+    """A name as one part of a path. Dots alone would be taken for a folder, so they are encoded too.
+
+    Raises:
+        InvalidInputError: it is empty.
+    """
+    if not name:
+        raise InvalidInputError("the name of a core, key or user cannot be empty")
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+
+
+def _input(digest: bytes | None, data: bytes | None) -> dict[str, str]:
+    if (digest is None) == (data is None):
+        raise InvalidInputError("give either a digest or data")
+    return {"digest": _base64(digest)} if digest is not None else {"data": _base64(data or b"")}
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

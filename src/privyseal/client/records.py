@@ -1,0 +1,352 @@
+"""What the appliance says about its things, as frozen records.
+
+Each record is read once, where the answer arrives; after that its fields have the types written here. `document` is the
+JSON object as it came, with members that this version does not know; it takes no part in comparisons. Times are aware.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+from privyseal.client.errors import UnexpectedAnswerError
+
+Document = Mapping[str, Any]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    document: Document = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info(_Record):
+    """The appliance itself; `hardening` says which protections of the keeper process are in force."""
+
+    product: str
+    version: str
+    state: str
+    hardening: Document
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `GET /info`."""
+        return cls(
+            product=take(document, "product", str),
+            version=take(document, "version", str),
+            state=take(document, "state", str),
+            hardening=take(take(document, "keeper", dict), "hardening", dict),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core(_Record):
+    """A core: an independent partition with its own keys.
+
+    Attributes:
+        keys: how many it holds.
+        pin_min, pin_max: the length of a PIN, in characters.
+        token_label, serial: how PKCS #11 hosts see it.
+    """
+
+    number: int
+    name: str
+    pin_required: bool
+    keys: int
+    created: datetime
+    pin_min: int
+    pin_max: int
+    token_label: str
+    serial: str
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a Core of docs/reference/rest.md."""
+        pin, token = take(document, "pin", dict), take(document, "token", dict)
+        return cls(
+            number=take(document, "number", int),
+            name=take(document, "name", str),
+            pin_required=take(document, "pin_required", bool),
+            keys=take(document, "keys", int),
+            created=take_time(document, "created"),
+            pin_min=take(pin, "min", int),
+            pin_max=take(pin, "max", int),
+            token_label=take(token, "label", str),
+            serial=take(token, "serial", str),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key(_Record):
+    """A key as everybody who may see it knows it.
+
+    Attributes:
+        id: 16 hexadecimal digits, never changed.
+        type: for example `ec:P-256`.
+        pin: whether a PIN is needed to use it.
+        public_key: DER of the SubjectPublicKeyInfo (RFC 5280, section 4.1).
+        mechanisms: what it can do; the first is meant when none is named.
+        hashes: the hashes that may go before a signature; none for EdDSA.
+        operations: what the caller may do with it.
+        uri: its PKCS #11 URI (RFC 7512).
+    """
+
+    id: str
+    core: int
+    label: str
+    type: str
+    pin: bool
+    created: datetime
+    public_key: bytes
+    mechanisms: tuple[str, ...]
+    hashes: tuple[str, ...]
+    operations: tuple[str, ...]
+    uri: str
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a Key of docs/reference/rest.md."""
+        return cls(
+            id=take(document, "id", str),
+            core=take(document, "core", int),
+            label=take(document, "label", str),
+            type=take(document, "type", str),
+            pin=take(document, "pin", bool),
+            created=take_time(document, "created"),
+            public_key=take_bytes(document, "public_key"),
+            mechanisms=take_texts(document, "mechanisms"),
+            hashes=take_texts(document, "hashes"),
+            operations=take_texts(document, "operations"),
+            uri=take(document, "uri", str),
+            document=document,
+        )
+
+    @property
+    def signs_messages(self) -> bool:
+        """Whether it signs whole messages and no digests (Ed25519 and Ed448, RFC 8032)."""
+        return self.mechanisms[:1] == ("EdDSA",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature(_Record):
+    """A signature and the number of the event under which its making is on record."""
+
+    signature: bytes
+    event: int
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `sign`."""
+        return cls(signature=take_bytes(document, "signature"), event=take(document, "event", int), document=document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureBatch(_Record):
+    """Signatures in the order of their digests; their events are numbered upwards from `first_event`."""
+
+    signatures: tuple[bytes, ...]
+    first_event: int
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `sign-batch`."""
+        return cls(
+            signatures=tuple(decoded(each) for each in take_texts(document, "signatures")),
+            first_event=take(document, "first_event", int),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket(_Record):
+    """What a login gave out; it goes in place of the PIN until it expires.
+
+    Attributes:
+        keys: how many of the keys that the PIN opens the user may see.
+    """
+
+    ticket: str = field(repr=False)
+    expires: datetime
+    keys: int
+    event: int
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `login`."""
+        return cls(
+            ticket=take(document, "ticket", str),
+            expires=take_time(document, "expires"),
+            keys=take(document, "keys", int),
+            event=take(document, "event", int),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(_Record):
+    """An account; `role` is administrator, operator, auditor, backup or metrics."""
+
+    name: str
+    role: str
+    created: datetime
+    locked: bool
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a user of docs/reference/rest.md."""
+        return cls(
+            name=take(document, "name", str),
+            role=take(document, "role", str),
+            created=take_time(document, "created"),
+            locked=take(document, "locked", bool),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(_Record):
+    """*user* may do *operations* in *core* with the keys whose label fits *keys* (`*` is any run of characters)."""
+
+    number: int
+    user: str
+    core: int
+    operations: tuple[str, ...]
+    keys: str
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a rule of docs/reference/rest.md."""
+        return cls(
+            number=take(document, "number", int),
+            user=take(document, "user", str),
+            core=take(document, "core", int),
+            operations=take_texts(document, "operations"),
+            keys=take(document, "keys", str),
+            created=take_time(document, "created"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(_Record):
+    """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it."""
+
+    allowed: bool
+    reason: str
+    rule: int | None
+    missing_rule: str | None
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `GET /access/explain`."""
+        return cls(
+            allowed=take(document, "allowed", bool),
+            reason=take(document, "reason", str),
+            rule=take_or_none(document, "rule", int),
+            missing_rule=take_or_none(document, "missing_rule", str),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(_Record):
+    """One entry of the record.
+
+    Attributes:
+        input: SHA-256 of what was signed, hexadecimal.
+        outcome: `done`, `refused` or `failed`.
+    """
+
+    number: int
+    time: datetime
+    node: str
+    user: str
+    operation: str
+    outcome: str
+    core: int | None
+    key: str | None
+    mechanism: str | None
+    input: str | None
+    reason: str | None
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From an event of docs/reference/rest.md."""
+        return cls(
+            number=take(document, "number", int),
+            time=take_time(document, "time"),
+            node=take(document, "node", str),
+            user=take(document, "user", str),
+            operation=take(document, "operation", str),
+            outcome=take(document, "outcome", str),
+            core=take_or_none(document, "core", int),
+            key=take_or_none(document, "key", str),
+            mechanism=take_or_none(document, "mechanism", str),
+            input=take_or_none(document, "input", str),
+            reason=take_or_none(document, "reason", str),
+            document=document,
+        )
+
+
+def take(document: Document, name: str, kind: type[_T]) -> _T:
+    """The member `name` of a JSON object, which must be of type `kind`.
+
+    Raises:
+        UnexpectedAnswerError: it is missing or of another type.
+    """
+    value = document.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UnexpectedAnswerError(f"the answer's {name!r} is missing or of the wrong type")
+    return value
+
+
+def take_or_none(document: Document, name: str, kind: type[_T]) -> _T | None:
+    """As `take`, but null and absent are both None."""
+    return None if document.get(name) is None else take(document, name, kind)
+
+
+def take_texts(document: Document, name: str) -> tuple[str, ...]:
+    """As `take`, for a list of texts."""
+    values = take(document, name, list)
+    if not all(isinstance(value, str) for value in values):
+        raise UnexpectedAnswerError(f"the answer's {name!r} holds something other than text")
+    return tuple(values)
+
+
+def take_objects(document: Document, name: str) -> list[Document]:
+    """As `take`, for a list of JSON objects."""
+    values = take(document, name, list)
+    if not all(isinstance(value, dict) for value in values):
+        raise UnexpectedAnswerError(f"the answer's {name!r} holds something other than objects")
+    return values
+
+
+def take_time(document: Document, name: str) -> datetime:
+    """As `take`, for an RFC 3339 time."""
+    try:
+        return datetime.fromisoformat(take(document, name, str))
+    except ValueError:
+        raise UnexpectedAnswerError(f"the answer's {name!r} is not a time") from None
+
+
+def take_bytes(document: Document, name: str) -> bytes:
+    """As `take`, for standard base64 (RFC 4648, section 4)."""
+    return decoded(take(document, name, str))
+
+
+def decoded(text: str) -> bytes:
+    """The bytes behind standard base64.
+
+    Raises:
+        UnexpectedAnswerError: it is no base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise UnexpectedAnswerError("the answer holds text that is not base64") from None

@@ -1,0 +1,114 @@
+"""From nouns to the JSON documents of docs/reference/rest.md."""
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from privyseal import __version__
+from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision
+from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
+from privyseal.model.keys import Key
+from privyseal.operations.list_keys import allowed_operations
+from privyseal.operations.manage_cores import CountedCore
+from privyseal.operations.manage_users import Account
+from privyseal.operations.perform import Caller
+from privyseal.store.events import Recorded
+from privyseal.wire.uri import key_uri
+
+Document = dict[str, Any]
+HARDWARE_VERSION = "1.0"
+
+
+def timestamp(time: datetime) -> str:
+    """Write a time as RFC 3339 in UTC."""
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def core_document(counted: CountedCore) -> Document:
+    """Write a core."""
+    core = counted.core
+    return {
+        "number": core.number,
+        "name": core.name,
+        "pin_required": core.pin_required,
+        "keys": counted.keys,
+        "created": timestamp(core.created),
+        "pin": {"min": PIN_MIN, "max": PIN_MAX},
+        "token": {
+            "label": core.token_label,
+            "description": f"Privyseal core {core.number} ({core.name})"[:64],
+            "manufacturer": core.manufacturer,
+            "model": core.model,
+            "serial": core.serial,
+            "hardware_version": HARDWARE_VERSION,
+            "firmware_version": ".".join(__version__.split(".")[:2]),
+        },
+    }
+
+
+def key_document(caller: Caller, core: Core, key: Key) -> Document:
+    """Write a key as this caller may see it."""
+    return {
+        "id": key.id,
+        "core": key.core,
+        "label": key.label,
+        "type": key.type.value,
+        "pin": key.has_pin,
+        "created": timestamp(key.created),
+        "public_key": base64.b64encode(key.public_key).decode(),
+        "mechanisms": [mechanism.value for mechanism in key.type.mechanisms],
+        "hashes": [hash_.value for hash_ in key.hashes],
+        "operations": allowed_operations(caller, key.core, key.label, RULE_OPERATIONS),
+        "uri": key_uri(core, key),
+    }
+
+
+def user_document(account: Account) -> Document:
+    """Write a user, without anything of the password."""
+    user = account.user
+    return {
+        "name": user.name,
+        "role": user.role.value,
+        "created": timestamp(user.created),
+        "locked": account.locked,
+    }
+
+
+def rule_document(rule: AccessRule) -> Document:
+    """Write an access rule."""
+    return {
+        "number": rule.number,
+        "user": rule.user,
+        "core": rule.core,
+        "operations": sorted(operation.value for operation in rule.operations),
+        "keys": rule.keys,
+        "created": timestamp(rule.created),
+    }
+
+
+def decision_document(decision: Decision) -> Document:
+    """Write a decision with its reason."""
+    return {
+        "allowed": decision.allowed,
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "missing_rule": decision.missing_rule,
+    }
+
+
+def event_document(recorded: Recorded) -> Document:
+    """Write an event."""
+    event = recorded.event
+    return {
+        "number": recorded.number,
+        "time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "node": event.node,
+        "user": event.user,
+        "operation": event.operation,
+        "core": event.core,
+        "key": event.key,
+        "mechanism": event.mechanism,
+        "input": event.input,
+        "outcome": event.outcome.value,
+        "reason": event.reason,
+    }

@@ -1,0 +1,182 @@
+"""The hot routes (sign, sign-batch, verify, login, logout), below the framework: plain ASGI with msgspec.
+
+A request is one bare function call away from its operation; FastAPI would cost three times the signature.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import msgspec
+from starlette.types import Message, Receive, Scope, Send
+
+from privyseal.errors import BodyTooLargeError
+from privyseal.operations.appliance import Appliance
+from privyseal.operations.authenticate import Credentials
+from privyseal.operations.log_in import log_in, log_out
+from privyseal.operations.perform import Act, Caller, perform
+from privyseal.operations.sign import Words, sign, sign_batch
+from privyseal.operations.use_pin import Secret
+from privyseal.operations.verify import verify
+from privyseal.rest.documents import timestamp
+from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
+from privyseal.wire.bodies import LoginBody, LogoutBody, SignBatchBody, SignBody, VerifyBody, parse
+
+BODY_MAX = 4 * 1024 * 1024
+_encode = msgspec.json.Encoder().encode
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One hot request: where it goes, who sends it, and its body."""
+
+    appliance: Appliance
+    core: str
+    key: str
+    body: bytes
+    credentials: Credentials
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The core and the key that the path names."""
+        return self.core, self.key
+
+
+Handler = Callable[[Request], Awaitable[object]]
+
+
+async def _sign(request: Request) -> object:
+    body, act = parse(request.body, SignBody), Act("key:sign")
+
+    async def operation(caller: Caller) -> object:
+        signed = await sign(
+            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket),
+            digest=body.digest, data=body.data,
+        )  # fmt: skip
+        return {"signature": signed.signatures[0], "event": signed.first_event}
+
+    return await perform(request.appliance, request.credentials, act, operation)
+
+
+async def _sign_batch(request: Request) -> object:
+    body, act = parse(request.body, SignBatchBody), Act("key:sign")
+
+    async def operation(caller: Caller) -> object:
+        signed = await sign_batch(
+            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests
+        )
+        return {"signatures": signed.signatures, "first_event": signed.first_event}
+
+    return await perform(request.appliance, request.credentials, act, operation)
+
+
+async def _verify(request: Request) -> object:
+    body, act = parse(request.body, VerifyBody), Act("key:verify")
+
+    async def operation(caller: Caller) -> object:
+        verified = await verify(
+            request.appliance, caller, act, request.place, _words(body), body.signature,
+            digest=body.digest, data=body.data,
+        )  # fmt: skip
+        return {"valid": verified.valid, "event": verified.event}
+
+    return await perform(request.appliance, request.credentials, act, operation)
+
+
+async def _login(request: Request) -> object:
+    body, act = parse(request.body, LoginBody), Act("core:login")
+
+    async def operation(caller: Caller) -> object:
+        done = await log_in(request.appliance, caller, act, request.core, body.pin)
+        return {"ticket": done.ticket, "expires": timestamp(done.expires), "keys": done.keys, "event": done.event}
+
+    return await perform(request.appliance, request.credentials, act, operation)
+
+
+async def _logout(request: Request) -> object:
+    body, act = parse(request.body, LogoutBody), Act("core:logout")
+    await perform(
+        request.appliance,
+        request.credentials,
+        act,
+        lambda caller: log_out(request.appliance, caller, act, request.core, body.ticket),
+    )
+    return None
+
+
+_ON_KEYS: dict[bytes, Handler] = {b"sign": _sign, b"sign-batch": _sign_batch, b"verify": _verify}
+_ON_CORES: dict[bytes, Handler] = {b"login": _login, b"logout": _logout}
+
+
+def match(scope: Scope) -> tuple[Handler, str, str] | None:
+    """Give handler, core and key if this is a hot route: `/api/v1/cores/C/keys/K/VERB` or `/api/v1/cores/C/VERB`."""
+    if scope["method"] != "POST":
+        return None
+    match scope["raw_path"].split(b"/"):
+        case [b"", b"api", b"v1", b"cores", core, b"keys", key, verb] if verb in _ON_KEYS:
+            return _ON_KEYS[verb], unquote(core), unquote(key)
+        case [b"", b"api", b"v1", b"cores", core, verb] if verb in _ON_CORES:
+            return _ON_CORES[verb], unquote(core), ""
+        case _:
+            return None
+
+
+async def handle(
+    appliance: Appliance, route: tuple[Handler, str, str], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer one hot request."""
+    handler, core, key = route
+    try:
+        body = await read_body(receive)
+        document = await handler(Request(appliance, core, key, body, credentials_of(scope)))
+    except Exception as error:  # noqa: BLE001 - every error has a problem document, the unknown one too
+        await send_problem(send, problem_of(error))
+        return
+    if document is None:
+        await _send(send, 204, b"", [])
+    else:
+        await _send(send, 200, _encode(document), [_JSON])
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read a whole body; raises BodyTooLargeError above 4 MiB."""
+    message: Message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= BODY_MAX:
+        return body
+    parts, length = [body], len(body)
+    while message.get("more_body", False) and length <= BODY_MAX:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+    if length > BODY_MAX:
+        raise BodyTooLargeError(f"a body has at most {BODY_MAX} bytes; hash large files yourself and send the digest")
+    return b"".join(parts)
+
+
+def credentials_of(scope: Scope) -> Credentials:
+    """Give what a request says of its sender: the Authorization header, and the address it comes from."""
+    client = scope.get("client")
+    peer = client[0] if client else ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return Credentials(value.decode("latin-1"), peer)
+    return Credentials(None, peer)
+
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """Send a problem document."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    content_type = (b"content-type", MEDIA_TYPE.encode())
+    await _send(send, problem.status, _encode(problem.document), [content_type, *headers])
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _words(body: SignBody | SignBatchBody | VerifyBody) -> Words:
+    return Words(body.mechanism, body.hash, body.salt_length, body.mgf_hash, body.encoding)

@@ -1,0 +1,108 @@
+"""Keys: generate, list, show, public half, URI, delete, unlock. Signing and verifying are in `hot.py`."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import SecretStr
+
+from privyseal.model.access import Operation
+from privyseal.model.keys import KeyType
+from privyseal.operations.destroy_key import destroy_key
+from privyseal.operations.find_key import find_key
+from privyseal.operations.generate_key import generate_key
+from privyseal.operations.list_keys import Filter, Page, list_keys
+from privyseal.operations.manage_cores import unlock_key
+from privyseal.operations.perform import Act, Caller
+from privyseal.rest.documents import key_document
+from privyseal.rest.entrance import Body, Enter, Entrance
+from privyseal.wire.primitives import pem
+from privyseal.wire.uri import key_uri
+
+router = APIRouter(prefix="/cores/{core}/keys", tags=["keys"])
+_PAGE_MAX = 1000
+
+
+class NewKey(Body):
+    """`POST /cores/{core}/keys`. A lost PIN is a lost key."""
+
+    label: str
+    type: KeyType
+    pin: SecretStr | None = None
+
+
+@router.get("", response_model=None)
+async def keys(
+    core: str,
+    enter: Enter,
+    limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 200,
+    cursor: Annotated[int, Query(ge=0)] = 0,
+    label: str | None = None,
+    id: str | None = None,  # noqa: A002 - the parameter's name in the URL
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response | dict[str, Any]:
+    """List the keys that the caller may see, by creation."""
+
+    async def work(caller: Caller, act: Act) -> tuple[Caller, Page]:
+        return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id), cursor, limit)
+
+    caller, page = await enter("key:list", work)
+    return {"keys": [key_document(caller, page.core, key) for key in page.keys], "next": page.next}
+
+
+@router.post("", status_code=201)
+async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
+    """Generate a key."""
+    pin = None if body.pin is None else body.pin.get_secret_value()
+
+    async def work(caller: Caller, act: Act) -> dict[str, Any]:
+        key = await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin)
+        return key_document(caller, caller.snapshot.cores[key.core], key)
+
+    return await enter("key:generate", work)
+
+
+@router.get("/{key}")
+async def show(core: str, key: str, enter: Enter) -> dict[str, Any]:
+    """Show a key."""
+
+    async def work(caller: Caller, act: Act) -> dict[str, Any]:
+        known = await find_key(enter.appliance, caller, act, core, key, Operation.KEY_READ)
+        return key_document(caller, caller.snapshot.cores[known.key.core], known.key)
+
+    return await enter("key:read", work)
+
+
+@router.get("/{key}/public.pem", response_class=Response, responses={200: {"content": {"application/x-pem-file": {}}}})
+async def public(core: str, key: str, enter: Enter) -> Response:
+    """Give the public key as PEM."""
+    known = await _find(enter, core, key)
+    return Response(pem(known.key.public_key), media_type="application/x-pem-file")
+
+
+@router.get("/{key}/uri")
+async def uri(core: str, key: str, enter: Enter) -> dict[str, str]:
+    """Give the PKCS #11 URI (RFC 7512)."""
+
+    async def work(caller: Caller, act: Act) -> str:
+        known = await find_key(enter.appliance, caller, act, core, key, Operation.KEY_READ)
+        return key_uri(caller.snapshot.cores[known.key.core], known.key)
+
+    return {"uri": await enter("key:read", work)}
+
+
+@router.delete("/{key}", status_code=204)
+async def delete(core: str, key: str, enter: Enter) -> None:
+    """Delete a key for ever."""
+    await enter("key:destroy", lambda caller, act: destroy_key(enter.appliance, caller, act, (core, key)))
+
+
+@router.post("/{key}/unlock", status_code=204)
+async def unlock(core: str, key: str, enter: Enter) -> None:
+    """Unlock a key after too many wrong PINs."""
+    await enter("key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)))
+
+
+async def _find(enter: Entrance, core: str, key: str) -> Any:
+    return await enter(
+        "key:read", lambda caller, act: find_key(enter.appliance, caller, act, core, key, Operation.KEY_READ)
+    )

@@ -1,0 +1,83 @@
+"""Access rules, and the answer to "why (not)?"."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from privyseal.model.access import Operation
+from privyseal.operations import manage_rules
+from privyseal.rest.documents import decision_document, rule_document
+from privyseal.rest.entrance import Body, Enter
+
+router = APIRouter(tags=["access"])
+
+
+class NewRule(Body):
+    """`POST /rules`."""
+
+    user: str
+    core: int | str
+    operations: list[Operation]
+    keys: str
+
+
+class RuleChanges(Body):
+    """`PUT /rules/{number}`; what is left out stays."""
+
+    operations: list[Operation] | None = None
+    keys: str | None = None
+
+
+@router.get("/rules")
+async def rules(enter: Enter, user: str | None = None, core: str | None = None) -> dict[str, Any]:
+    """List rules."""
+    found = await enter("rule:list", lambda caller, _: manage_rules.list_rules(enter.appliance, caller, user, core))
+    return {"rules": [rule_document(rule) for rule in found]}
+
+
+@router.post("/rules", status_code=201)
+async def create(body: NewRule, enter: Enter) -> dict[str, Any]:
+    """Make a rule."""
+    made = await enter(
+        "rule:create",
+        lambda caller, act: manage_rules.create_rule(
+            enter.appliance, caller, act, body.user, str(body.core), body.operations, body.keys
+        ),
+    )
+    return rule_document(made)
+
+
+@router.get("/rules/{number}")
+async def show(number: int, enter: Enter) -> dict[str, Any]:
+    """Show a rule."""
+    return rule_document(
+        await enter("rule:read", lambda caller, _: manage_rules.get_rule(enter.appliance, caller, number))
+    )
+
+
+@router.put("/rules/{number}")
+async def update(number: int, body: RuleChanges, enter: Enter) -> dict[str, Any]:
+    """Change a rule."""
+    changed = await enter(
+        "rule:update",
+        lambda caller, act: manage_rules.update_rule(enter.appliance, caller, act, number, body.operations, body.keys),
+    )
+    return rule_document(changed)
+
+
+@router.delete("/rules/{number}", status_code=204)
+async def delete(number: int, enter: Enter) -> None:
+    """Delete a rule."""
+    await enter("rule:delete", lambda caller, act: manage_rules.delete_rule(enter.appliance, caller, act, number))
+
+
+@router.get("/access/explain")
+async def explain(
+    enter: Enter, user: str, core: str, operation: Operation, key: Annotated[str, Query(min_length=1)]
+) -> dict[str, Any]:
+    """Say why a user may or may not do something with a key."""
+    decision = await enter(
+        "access:explain",
+        lambda caller, _: manage_rules.explain_access(enter.appliance, caller, user, core, operation, key),
+    )
+    return decision_document(decision)

@@ -1,0 +1,94 @@
+"""Users, and the caller's own password."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import SecretStr
+
+from privyseal.model.access import Role
+from privyseal.operations import manage_users
+from privyseal.rest.documents import user_document
+from privyseal.rest.entrance import Body, Enter
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+class NewUser(Body):
+    """`POST /users`."""
+
+    name: str
+    role: Role
+    password: SecretStr
+
+
+class UserChanges(Body):
+    """`PUT /users/{name}`; what is left out stays."""
+
+    role: Role | None = None
+    password: SecretStr | None = None
+
+
+class OwnPassword(Body):
+    """`PUT /users/me/password`."""
+
+    old: SecretStr
+    new: SecretStr
+
+
+@router.get("")
+async def users(enter: Enter) -> dict[str, Any]:
+    """List all users."""
+    found = await enter("user:list", lambda caller, _: manage_users.list_users(enter.appliance, caller))
+    return {"users": [user_document(account) for account in found]}
+
+
+@router.post("", status_code=201)
+async def create(body: NewUser, enter: Enter) -> dict[str, Any]:
+    """Make a user."""
+    password = body.password.get_secret_value()
+    made = await enter(
+        "user:create",
+        lambda caller, act: manage_users.create_user(enter.appliance, caller, act, body.name, body.role, password),
+    )
+    return user_document(made)
+
+
+@router.put("/me/password", status_code=204)
+async def change_own_password(body: OwnPassword, enter: Enter) -> None:
+    """Change the caller's own password."""
+    old, new = body.old.get_secret_value(), body.new.get_secret_value()
+    await enter(
+        "user:password",
+        lambda caller, act: manage_users.change_own_password(enter.appliance, caller, act, old, new),
+    )
+
+
+@router.get("/{name}")
+async def show(name: str, enter: Enter) -> dict[str, Any]:
+    """Show a user."""
+    return user_document(
+        await enter("user:read", lambda caller, _: manage_users.get_user(enter.appliance, caller, name))
+    )
+
+
+@router.put("/{name}")
+async def update(name: str, body: UserChanges, enter: Enter) -> dict[str, Any]:
+    """Change a user."""
+    password = None if body.password is None else body.password.get_secret_value()
+    changed = await enter(
+        "user:update",
+        lambda caller, act: manage_users.update_user(enter.appliance, caller, act, name, body.role, password),
+    )
+    return user_document(changed)
+
+
+@router.post("/{name}/unlock", status_code=204)
+async def unlock(name: str, enter: Enter) -> None:
+    """Unlock a user after too many wrong PINs or passwords."""
+    await enter("user:unlock", lambda caller, act: manage_users.unlock_user(enter.appliance, caller, act, name))
+
+
+@router.delete("/{name}", status_code=204)
+async def delete(name: str, enter: Enter) -> None:
+    """Delete a user with the rules that name it."""
+    await enter("user:delete", lambda caller, act: manage_users.delete_user(enter.appliance, caller, act, name))

@@ -1,0 +1,168 @@
+"""The appliance's own small CA and the TLS certificate under it.
+
+The server's certificate is a leaf: rustls refuses one with CA:TRUE. Its subject alternative names are every local name
+and address, so that no host has to edit /etc/hosts; it is made anew when these change or its end comes near.
+"""
+
+import datetime
+import fcntl
+import ipaddress
+import os
+import socket
+import struct
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_CA_DAYS = 3650
+_LEAF_DAYS = 397
+_RENEW_DAYS = 30
+_SIOCGIFADDR = 0x8915  # netdevice(7)
+
+
+class TLSFiles:
+    """The files below DIR/tls: `ca.pem` goes to clients, `ca.key` and `server.key` stay."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = folder / "ca.pem"
+        self.ca_key = folder / "ca.key"
+        self.certificate = folder / "server.pem"
+        self.key = folder / "server.key"
+
+    def prepare(self, extra_names: list[str]) -> None:
+        """Make what is missing, and a new leaf when names have changed or 30 days are left."""
+        self.ca.parent.mkdir(mode=0o700, exist_ok=True)
+        if not self.ca.exists():
+            _make_ca(self)
+        names = local_names() | set(extra_names)
+        if not self.certificate.exists() or _is_stale(self.certificate, names):
+            _make_leaf(self, sorted(names))
+
+    def fingerprint(self) -> str:
+        """Give `sha256:` and the CA certificate's SHA-256 in hexadecimal."""
+        certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
+        return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
+
+
+def local_names() -> set[str]:
+    """Give every name and address under which this machine may be reached from itself or its networks."""
+    host = socket.gethostname()
+    names = {"localhost", "127.0.0.1", "::1", host, socket.getfqdn()}
+    return names | set(_addresses_v4()) | set(_addresses_v6())
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, on the disk before this returns, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _addresses_v4() -> list[str]:
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(sock, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+            except OSError:  # an interface without an IPv4 address
+                continue
+            found.append(socket.inet_ntoa(answer[20:24]))
+    return found
+
+
+def _addresses_v6() -> list[str]:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:  # no IPv6 here
+        return []
+    addresses = [ipaddress.IPv6Address(bytes.fromhex(line.split()[0])) for line in lines]
+    return [str(address) for address in addresses if not address.is_link_local]
+
+
+def _make_ca(files: TLSFiles) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"Privyseal CA of {socket.gethostname()}"[:64])
+    builder = _builder(name, name, key.public_key(), _CA_DAYS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    write_private(files.ca_key, _pem(key))
+    write_private(files.ca, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+def _make_leaf(files: TLSFiles, names: list[str]) -> None:
+    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+    ca_key = serialization.load_pem_private_key(files.ca_key.read_bytes(), None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - _make_ca wrote it
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(_name(socket.gethostname()[:64]), ca.subject, key.public_key(), _LEAF_DAYS)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    builder = builder.add_extension(authority, critical=False)
+    leaf = builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    write_private(files.key, _pem(key))
+    write_private(files.certificate, leaf + files.ca.read_bytes())
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _is_stale(path: Path, names: set[str]) -> bool:
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return left.days < _RENEW_DAYS or set(extension.value) != {_general(name) for name in names}
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
