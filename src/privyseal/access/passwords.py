@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import hmac
 import os
 from dataclasses import dataclass
 
@@ -83,4 +82,4 @@ class Recognised:
         self._known[self._name(header)] = (user, stored)
 
     def _name(self, header: bytes) -> bytes:
-        return hmac.digest(self._key, header, hashlib.sha256)
+        return hashlib.blake2b(header, key=self._key, digest_size=32).digest()  # RFC 7693; OpenSSL's HMAC costs 10x

@@ -6,7 +6,6 @@ leaves this file to be remembered is a PIN.
 
 import base64
 import hashlib
-import hmac
 import os
 import threading
 import time
@@ -114,7 +113,7 @@ class PINs:
 
     def fingerprint(self, secret: bytes) -> bytes:
         """Give the hash by which this process recognises a secret again."""
-        return hmac.digest(self._hash_key, secret, hashlib.sha256)
+        return hashlib.blake2b(secret, key=self._hash_key, digest_size=32).digest()  # RFC 7693; HMAC costs 10x here
 
     def clear(self) -> None:
         """Forget every PIN."""
