@@ -80,8 +80,7 @@ def typed_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     return host
 
 
-# Tests of one key run on one worker: making an 8192-bit RSA key takes long enough once.
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in KEY_TYPES])
+@pytest.fixture(scope="module", params=KEY_TYPES)
 def subject(request: pytest.FixtureRequest, appliance: Appliance, typed_host: Host) -> Iterator[Subject]:
     """A key of each type, made by `privyseal key create` and deleted again by REST."""
     label = f"types-{request.param.replace(':', '-')}"

@@ -82,7 +82,7 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:
+    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
         match request:
             case frames.Provision():
                 return self.provision(request)
