@@ -6,6 +6,7 @@ are verified by plain openssl with the public key alone, over the right file and
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,8 @@ def test_pkcs11_signs_a_digest(subject: Subject, digest_file: str) -> None:
             *["--mechanism", "ECDSA", "--id", subject.key["id"], "-i", digest_file, "-o", "refused.sig"],
             check=False,
         )
-        assert refused.returncode != 0
+        assert refused.returncode == 1
+        assert re.search("CKR_(KEY_TYPE_INCONSISTENT|MECHANISM_INVALID)", refused.stderr), refused.stderr
 
 
 def test_rest_signs_with_rsa_pss(subject: Subject) -> None:

@@ -1,6 +1,5 @@
 """`privyseal serve`: the appliance itself. All decisions are in `privyseal.supervisor`."""
 
-import importlib
 import os
 from pathlib import Path
 
@@ -9,23 +8,6 @@ import click
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import fail
-
-
-class _Listen(click.ParamType[tuple[str, int]]):
-    """HOST:PORT; an IPv6 address stands in brackets."""
-
-    name = "HOST:PORT"
-
-    def convert(
-        self, value: tuple[str, int] | str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        if not isinstance(value, str):
-            return value
-        host, separator, port = value.rpartition(":")
-        if not separator or not host or not port.isdecimal() or int(port) > _LAST_PORT:
-            self.fail(f"{value!r} is not HOST:PORT", param, ctx)
-        return host.removeprefix("[").removesuffix("]"), int(port)
-
 
 _LAST_PORT = 65535
 
@@ -37,30 +19,37 @@ _LAST_PORT = 65535
     ]
 )
 @click.option("--data", metavar="DIR", help="Where keys, record and certificates are kept.  [env var: PRIVYSEAL_DATA]")
-@click.option(
-    "--listen", type=_Listen(), default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer."
-)
+@click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that answer; default: one a core.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
 @pass_session
-def command(
-    session: Session, *, data: str | None, listen: tuple[str, int], database: str | None, workers: int | None
-) -> int:
+def command(session: Session, /, data: str | None, listen: str, database: str | None, workers: int | None) -> int:
     """Run an appliance. The first start provisions it.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
     """
+    from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
+    from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
+
+    host, port = _address(listen)
+    folder = _folder(session, data)
+    try:
+        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1))
+    except PrivysealError as error:
+        return fail(str(error))
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """HOST:PORT in two; an IPv6 address stands in brackets."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise click.UsageError("say with --listen HOST:PORT where to answer")
+    return host.strip("[]"), int(port)
+
+
+def _folder(session: Session, data: str | None) -> Path:
     folder = data or session.data or os.environ.get("PRIVYSEAL_DATA")
     if not folder:
         raise click.UsageError("say with --data DIR where the appliance keeps its data")
-    supervisor = importlib.import_module("privyseal.supervisor")  # hosts have no use for what it brings along
-    errors = importlib.import_module("privyseal.errors")
-    host, port = listen
-    count = workers or os.cpu_count() or 1
-    try:
-        options = supervisor.Options(data=Path(folder), host=host, port=port, database=database, workers=count)
-        status: int = supervisor.serve(options)
-    except errors.PrivysealError as error:
-        return fail(str(error))
-    return status
+    return Path(folder)
