@@ -14,7 +14,7 @@ from privyseal.errors import InvalidRequestError
 PASSWORD_MIN = 12
 PASSWORD_MAX = 256
 _NOBODY = (  # what is verified when there is no such user, so that time does not tell
-    "$argon2id$v=19$m=65536,t=3,p=4$MTIzNDU2Nzg5MDEyMzQ1Ng$7wPhmPOR+IcMMaKLqK5Fn3s0zCIoXe8C0mwDMgWWKnc"
+    "$argon2id$v=19$m=65536,t=3,p=1$MTIzNDU2Nzg5MDEyMzQ1Ng$7wPhmPOR+IcMMaKLqK5Fn3s0zCIoXe8C0mwDMgWWKnc"
 )
 
 
@@ -49,8 +49,11 @@ def check_strength(password: str, field: str = "password") -> None:
 
 
 def hash_password(password: str) -> str:
-    """Make the PHC string that is stored (Argon2id: RFC 9106, section 4, second recommended option)."""
-    argon2 = Argon2id(salt=os.urandom(16), length=32, iterations=3, lanes=4, memory_cost=64 * 1024)
+    """Make the PHC string that is stored (Argon2id, 64 MiB, 3 passes: RFC 9106, section 4).
+
+    One lane, because several lanes starve each other when derivations run at the same time: see `keeper.pins.stretch`.
+    """
+    argon2 = Argon2id(salt=os.urandom(16), length=32, iterations=3, lanes=1, memory_cost=64 * 1024)
     return argon2.derive_phc_encoded(password.encode())
 
 
