@@ -57,11 +57,11 @@ def new_host(tmp_path_factory: pytest.TempPathFactory, module: Path) -> Callable
 
 @pytest.fixture(scope="session")
 def host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
-    """The walk-through's host: a user who may sign with `release…`, and the P-256 key `release` with a PIN."""
-    appliance.add_user("walker")
-    appliance.add_rule("walker", "release*")
+    """The walk-through's host: alice, who may sign with `release…`, and the P-256 key `release` with a PIN."""
+    appliance.add_user("alice")
+    appliance.add_rule("alice", "release*")
     appliance.add_key("release")
-    host = new_host(appliance, user="walker")
+    host = new_host(appliance, user="alice")
     (host.directory / "mydata").write_text("The file to be signed.\n")
     return host
 
