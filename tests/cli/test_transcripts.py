@@ -11,7 +11,7 @@ is not 0. Lines before the first command and lines that begin with `#` are prose
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,12 @@ from support.processes import base_environment
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 _PROMPT = re.compile(r"([a-z]*)\$ (.+)")
+
+
+@pytest.fixture(scope="module")
+def appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
+    """One for the transcripts alone, because they make users and keys under everyday names."""
+    return new_appliance()
 
 
 @dataclass

@@ -73,9 +73,9 @@ class Subject:
 @pytest.fixture(scope="session")
 def typed_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     """A host whose user may sign with every key of these tests."""
-    appliance.add_user("carol")
-    appliance.add_rule("carol", "types-*")
-    host = new_host(appliance, user="carol")
+    appliance.add_user("types-signer")
+    appliance.add_rule("types-signer", "types-*")
+    host = new_host(appliance, user="types-signer")
     (host.directory / "data").write_text("The data to be signed.\n")
     (host.directory / "other").write_text("The data to be sighed.\n")
     return host
@@ -87,9 +87,9 @@ def subject(request: pytest.FixtureRequest, appliance: Appliance, typed_host: Ho
     label = f"types-{request.param.replace(':', '-')}"
     create = ["key", "create", "--core", "1", "--label", label, "--type", request.param]
     appliance.cli(*create, "--pin-file", typed_host.pin_file)
-    key = appliance.api("GET", f"/cores/1/keys/{label}", user="carol").json()
+    key = appliance.api("GET", f"/cores/1/keys/{label}", user="types-signer").json()
     public_key = typed_host.directory / f"{label}.pem"
-    public_key.write_text(appliance.api("GET", f"/cores/1/keys/{label}/public.pem", user="carol").text)
+    public_key.write_text(appliance.api("GET", f"/cores/1/keys/{label}/public.pem", user="types-signer").text)
     yield Subject(appliance, typed_host, key, public_key)
     appliance.api("DELETE", f"/cores/1/keys/{label}")
 
@@ -97,7 +97,7 @@ def subject(request: pytest.FixtureRequest, appliance: Appliance, typed_host: Ho
 def sign_by_rest(subject: Subject, name: str, **fields: str) -> str:
     """Sign `data` by REST; return the name of the file with the signature."""
     answer = subject.appliance.api(
-        "POST", f"/cores/1/keys/{subject.label}/sign", {"pin": PIN, **fields}, user="carol"
+        "POST", f"/cores/1/keys/{subject.label}/sign", {"pin": PIN, **fields}, user="types-signer"
     ).json()
     (subject.host.directory / name).write_bytes(base64.b64decode(answer["signature"], validate=True))
     return name
@@ -118,7 +118,9 @@ def test_rest_signs_a_digest(subject: Subject) -> None:
     digest = base64.b64encode(hashlib.sha256(data(subject)).digest()).decode()
     if subject.is_edwards:
         body = {"pin": PIN, "hash": "SHA-256", "digest": digest}
-        refused = subject.appliance.api("POST", f"/cores/1/keys/{subject.label}/sign", body, user="carol", check=False)
+        refused = subject.appliance.api(
+            "POST", f"/cores/1/keys/{subject.label}/sign", body, user="types-signer", check=False
+        )
         assert refused.status_code == 422
     else:
         subject.assert_verifies(sign_by_rest(subject, "digest.sig", hash="SHA-256", digest=digest))
@@ -184,4 +186,4 @@ def test_rest_signs_with_rsa_pss(subject: Subject) -> None:
         subject.assert_verifies(sign_by_rest(subject, "pss.sig", **body), *PSS)
     else:
         path = f"/cores/1/keys/{subject.label}/sign"
-        assert subject.appliance.api("POST", path, body, user="carol", check=False).status_code == 422
+        assert subject.appliance.api("POST", path, body, user="types-signer", check=False).status_code == 422
