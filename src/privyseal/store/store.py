@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from privyseal.errors import ConfigurationError, ConflictError, UnavailableError
 from privyseal.store import tables
+from privyseal.store.turns import FileTurns, NoTurns, Turns
 
 _WRITE = "privyseal_write"
 _BUSY_SECONDS = 10
@@ -31,6 +32,7 @@ class Store:
             self._engine = _engine(url)
         except Exception as error:
             raise ConfigurationError(f"the database URL cannot be used: {type(error).__name__}") from error
+        self._turns = _turns(self._engine)
 
     @classmethod
     def in_directory(cls, data: Path) -> "Store":
@@ -50,6 +52,7 @@ class Store:
         Raises ConflictError when a name is taken or a thing still in use.
         """
         with (
+            self._turns.mine(),
             _translated(),
             self._engine.connect().execution_options(**{_WRITE: True}) as connection,
             connection.begin(),
@@ -59,6 +62,11 @@ class Store:
     @contextmanager
     def write_fast(self) -> Iterator["Cursor"]:
         """Open a writing transaction on the driver itself, for the few statements that every signature waits for."""
+        with self._turns.mine(), self._write_fast() as cursor:
+            yield cursor
+
+    @contextmanager
+    def _write_fast(self) -> Iterator["Cursor"]:
         pooled = None
         try:
             pooled = self._engine.raw_connection()
@@ -149,6 +157,13 @@ def _engine(url: str) -> Engine:
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     return create_engine(parsed, pool_pre_ping=True)
+
+
+def _turns(engine: Engine) -> Turns:
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+        return NoTurns()
+    return FileTurns(Path(database + "-turn"))
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
