@@ -12,13 +12,16 @@
 mod appliance;
 mod configuration;
 mod error;
+mod lenient_json;
 mod log;
 mod model;
 mod secret;
+mod url;
 
 pub use appliance::Appliance;
-pub use configuration::{Configuration, ConfigurationError, Slots, Url};
+pub use configuration::{Configuration, ConfigurationError, Slots};
 pub use error::Error;
 pub use log::Log;
 pub use model::{Core, Key, KeyPage, KeyQuery, Login, SignOrder, Token};
 pub use secret::Secret;
+pub use url::Url;
