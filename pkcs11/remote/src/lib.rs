@@ -10,12 +10,18 @@
 #![forbid(unsafe_code)]
 
 mod appliance;
+mod coalesce;
 mod configuration;
+mod connection;
 mod error;
+mod http;
 mod lenient_json;
 mod log;
 mod model;
+mod retry;
 mod secret;
+mod tls;
+mod transport;
 mod url;
 
 pub use appliance::Appliance;
