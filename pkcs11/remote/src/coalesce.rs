@@ -181,7 +181,7 @@ mod tests {
     /// One caller leads and is held up until the others wait; returns every caller's outcome and the requests' sizes.
     fn together(
         inputs: &[u8],
-        send: &(dyn Fn(&[&[u8]]) -> Result<Vec<Vec<u8>>, Error> + Sync),
+        send: &(impl Fn(&[&[u8]]) -> Result<Vec<Vec<u8>>, Error> + Sync),
     ) -> (Vec<Outcome>, Vec<usize>) {
         let coalescer = Coalescer::default();
         let (sizes, out) = (Mutex::new(Vec::new()), Barrier::new(2));

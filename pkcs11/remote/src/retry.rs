@@ -168,9 +168,11 @@ mod tests {
 
     use super::*;
 
+    type Answer = fn() -> Result<Response, Failure>;
+
     /// Nodes that answer from a list, node by node and try by try; the last entry repeats.
     struct Scripted {
-        answers: Vec<Vec<fn() -> Result<Response, Failure>>>,
+        answers: Vec<Vec<Answer>>,
         asked: Mutex<Vec<usize>>,
         pauses: Mutex<Vec<Duration>>,
     }
@@ -235,7 +237,7 @@ mod tests {
         preferred: usize,
     }
 
-    fn play(answers: &[&[fn() -> Result<Response, Failure>]]) -> Told {
+    fn play(answers: &[&[Answer]]) -> Told {
         let answers = answers.iter().map(|node| node.to_vec()).collect();
         let nodes = Scripted { answers, asked: Mutex::default(), pauses: Mutex::default() };
         let policy = Policy { timeout: Duration::from_secs(10), retries: 2, preferred: AtomicUsize::new(0) };
