@@ -62,8 +62,12 @@ async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFi
         assert config.ssl is not None  # noqa: S101 - there are certificate and key
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         server = uvicorn.Server(config)
-        asyncio.get_running_loop().add_reader(0, setattr, server, "should_exit", True)  # the supervisor is gone
+        asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
         await server.serve(sockets=[listener])
+
+
+def _stop(server: uvicorn.Server) -> None:
+    server.should_exit = True
 
 
 def main() -> None:

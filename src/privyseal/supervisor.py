@@ -203,7 +203,7 @@ def _listen_unix(path: Path) -> socket.socket:
 
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PRIVYSEAL_")}
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own modules, with our own arguments
         [sys.executable, "-m", *words],
         stdin=subprocess.PIPE,
         pass_fds=descriptors,
@@ -223,7 +223,7 @@ def _administrator_password() -> str:
     if given is not None:
         return given
     password = secrets.token_urlsafe(18)
-    print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)
+    print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)  # noqa: T201 - for whoever started it
     return password
 
 
@@ -265,4 +265,4 @@ def _announce(supervisor: Supervisor) -> None:
     own = f"https://[{own_host}]:{port}" if ":" in own_host else f"https://{own_host}:{port}"
     endpoint = {"url": own, "ca_file": str(supervisor.tls.ca.absolute())}
     write_private(supervisor.options.data / "endpoint.json", json.dumps(endpoint).encode())
-    print(f"ready {url} fingerprint {supervisor.tls.fingerprint()}", flush=True)
+    print(f"ready {url} fingerprint {supervisor.tls.fingerprint()}", flush=True)  # noqa: T201 - as above

@@ -4,7 +4,7 @@ The server's certificate is a leaf: rustls refuses one with CA:TRUE. Its subject
 and address, so that no host has to edit /etc/hosts; it is made anew when these change or its end comes near.
 """
 
-import datetime
+import datetime as dt
 import fcntl
 import ipaddress
 import os
@@ -117,15 +117,15 @@ def _make_leaf(files: TLSFiles, names: list[str]) -> None:
 def _builder(
     subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
@@ -146,7 +146,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _is_stale(path: Path, names: set[str]) -> bool:
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    left = certificate.not_valid_after_utc - dt.datetime.now(dt.UTC)
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return left.days < _RENEW_DAYS or set(extension.value) != {_general(name) for name in names}
 

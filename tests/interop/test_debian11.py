@@ -41,7 +41,7 @@ def test_openssl_1_1_1_signs(debian11: Path, environment: dict[str, str], host: 
     openssl = debian11 / "usr" / "bin" / "openssl"
     assert host.run(openssl, "version", **environment).stdout.startswith("OpenSSL 1.1.1")
     (host.directory / "release.pem").write_text(
-        appliance.api("GET", "/cores/1/keys/release/public.pem", user="alice").text
+        appliance.api("GET", "/cores/1/keys/release/public.pem", user=host.user).text
     )
     serial = appliance.api("GET", "/cores/1").json()["token"]["serial"]
     host.run(

@@ -38,7 +38,7 @@ def uri(host: Host, token: dict[str, str]) -> str:
 def public_key(host: Host, appliance: Appliance) -> Path:
     """The public key of `release` in a file."""
     path = host.directory / "release.pem"
-    path.write_text(appliance.api("GET", "/cores/1/keys/release/public.pem", user="alice").text)
+    path.write_text(appliance.api("GET", "/cores/1/keys/release/public.pem", user=host.user).text)
     return path
 
 
@@ -107,7 +107,7 @@ def test_2_an_address_in_the_originals_form_means_the_same(
 ) -> None:
     """A trailing comma and a path behind the origin, as in files that exist already, are no reason to fail."""
     assert host.config.exists()
-    other = new_host(appliance, user="alice", url=appliance.url + path)
+    other = new_host(appliance, user=host.user, url=appliance.url + path)
     other.config.write_text(other.config.read_text().replace("\n}", ",\n}"))
     assert token["serial"] in other.run("pkcs11-tool", "--module", other.module, "-T").stdout
 
@@ -135,7 +135,7 @@ def test_3_slots_and_token(host: Host, token: dict[str, str]) -> None:
 
 def test_3_objects_without_a_pin(host: Host, appliance: Appliance) -> None:
     """`-O` lists both halves of the key before any login, with the label and the id that REST tells."""
-    key = appliance.api("GET", "/cores/1/keys/release", user="alice").json()
+    key = appliance.api("GET", "/cores/1/keys/release", user=host.user).json()
     shown = host.run("pkcs11-tool", "--module", host.module, "-O").stdout
     for half in ("Public Key Object; EC  EC_POINT 256 bits", "Private Key Object; EC"):
         assert re.search(
@@ -173,7 +173,7 @@ def test_5_p11tool_lists_the_keys_before_it_asks_for_the_pin(
     host: Host, appliance: Appliance, token: dict[str, str]
 ) -> None:
     """The public key needs no PIN, and the private key's URL stands above the question for it."""
-    identity = appliance.api("GET", "/cores/1/keys/release", user="alice").json()["id"]
+    identity = appliance.api("GET", "/cores/1/keys/release", user=host.user).json()["id"]
     escaped = "".join(f"%{identity[at : at + 2].upper()}" for at in range(0, len(identity), 2))
     dialogue = converse(
         ["p11tool", "--list-all", token_url(token)],
@@ -241,10 +241,10 @@ def test_7_the_engine_tells_the_public_key(host: Host, uri: str, public_key: Pat
 
 
 def curl(host: Host, appliance: Appliance, path: str, body: Any = None) -> str:
-    """One request with curl as alice; her password is in a file and the body comes through standard input."""
+    """One request with curl as the host's user; the password is in a file and the body comes through standard input."""
     settings = host.directory / "curl.conf"
     settings.touch(mode=0o600)
-    settings.write_text(f'user = "alice:{appliance.passwords["alice"]}"\ncacert = "{appliance.ca_file}"\n')
+    settings.write_text(f'user = "{host.user}:{appliance.passwords[host.user]}"\ncacert = "{appliance.ca_file}"\n')
     sent = [] if body is None else ["--json", "@-"]
     url = f"{appliance.url}/api/v1/cores/1/keys/release{path}"
     return host.run("curl", "--silent", "--fail-with-body", "-K", settings, *sent, url, input=json.dumps(body)).stdout

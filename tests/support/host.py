@@ -41,6 +41,7 @@ class Host:
     def __init__(self, directory: Path, appliance: Appliance, module: Path, *, user: str, **settings: Any) -> None:
         self.directory = directory
         self.module = module
+        self.user = user
         self.config = directory / ".config" / "privyseal" / "client.json"
         self.openssl_cnf = directory / "openssl.cnf"
         self.log = directory / "pkcs11.log"

@@ -1,18 +1,29 @@
-//! The configuration of a host: which appliance, which user, which core.
+//! The configuration of a host: which appliance, which user, which core. docs/reference/client-configuration.md
+//! describes the file for users, and the command line and the Python SDK read it by the same rules.
+//!
+//! Always true: an error names files, keys and lines, and never a value, because values are passwords.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::Secret;
+use serde_json::Value;
+use zeroize::Zeroizing;
 
-/// Where an appliance is. The port is 443 where the URL named none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// A name or an address; an IPv6 address without its brackets.
-    pub host: String,
-    pub port: u16,
-}
+use crate::lenient_json;
+use crate::{Secret, Url};
+
+const SYSTEM_FILES: [&str; 2] = ["/etc/privyseal/client.json", "/etc/n200.conf"];
+const MAX_FILE: u64 = 1024 * 1024;
+const MAX_SECRET: u64 = 64 * 1024;
+const MAX_NUMBER: u64 = (1 << 31) - 1;
+const READABLE_BY_OTHERS: u32 = 0o004;
+/// `AT_SECURE` of <elf.h>: the entry of the auxiliary vector that tells set-user-id programs.
+const AT_SECURE: usize = 23;
 
 /// What a PKCS #11 slot stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +37,7 @@ pub enum Slots {
 pub struct Configuration {
     /// Tried in this order; never empty.
     pub urls: Vec<Url>,
+    /// Empty where only a credential or a certificate tells who this host is.
     pub user: String,
     /// The user's password; None where `password_file` or `credential_file` has to be read for it.
     pub password: Option<Secret>,
@@ -34,8 +46,10 @@ pub struct Configuration {
     pub core: Option<String>,
     /// PIN of keys that are made through PKCS #11.
     pub keygen_pin: Option<Secret>,
+    /// 0 writes nothing.
     pub log_level: u8,
     pub log_output: Option<PathBuf>,
+    /// PEM file with the certificates to trust; None means the system's.
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of the DER of the appliance's CA certificate.
     pub fingerprint: Option<[u8; 32]>,
@@ -43,7 +57,7 @@ pub struct Configuration {
     pub client_key: Option<PathBuf>,
     /// File with a bearer credential; it goes before a password.
     pub credential_file: Option<PathBuf>,
-    /// Longest wait for one answer.
+    /// Longest wait for one node's answer.
     pub timeout: Duration,
     /// How often a request is repeated after the network failed.
     pub retries: u32,
@@ -56,7 +70,7 @@ pub struct Configuration {
 
 /// Why a configuration cannot be used. Its text never holds a value from the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigurationError(pub(crate) String);
+pub struct ConfigurationError(String);
 
 impl fmt::Display for ConfigurationError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,14 +81,236 @@ impl fmt::Display for ConfigurationError {
 impl std::error::Error for ConfigurationError {}
 
 impl Configuration {
-    /// Finds and reads the configuration file. None where there is none, which is no error for a module that every
-    /// program of a host may load.
+    /// Finds and reads the configuration file: the one that `$PRIVYSEAL_CONFIG` names, else the first that exists of
+    /// `~/.config/privyseal/client.json`, `/etc/privyseal/client.json` and `/etc/n200.conf`. None where there is none,
+    /// which is no error for a module that every program of a host may load.
+    ///
+    /// Programs with more rights than their caller read the system's files only: the environment is the caller's, and
+    /// a log file is opened with the program's rights.
     pub fn find() -> Result<Option<Configuration>, ConfigurationError> {
-        Ok(None)
+        let path = match runs_with_more_rights() {
+            true => search(|_| None),
+            false => search(|name| std::env::var_os(name)),
+        };
+        path.map(|path| Configuration::read(&path)).transpose()
     }
 
-    /// Reads the text of a configuration file.
-    pub fn parse(_text: &str) -> Result<Configuration, ConfigurationError> {
-        Err(ConfigurationError("not yet".to_owned()))
+    /// Reads one configuration file. Relative file names in it are meant from its folder.
+    pub fn read(path: &Path) -> Result<Configuration, ConfigurationError> {
+        let shown = path.display();
+        let (content, mode) = read_file(path, MAX_FILE)?;
+        let text = std::str::from_utf8(&content)
+            .map_err(|error| ConfigurationError(format!("{shown}: not UTF-8 at byte {}", error.valid_up_to())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut configuration =
+            from_text(text, folder).map_err(|error| ConfigurationError(format!("{shown}: {error}")))?;
+        if mode & READABLE_BY_OTHERS != 0 {
+            let advice = format!("{shown} can be read by every user of this host; type: chmod o-rwx {shown}");
+            configuration.warnings.push(advice);
+        }
+        Ok(configuration)
     }
+
+    /// Reads the text of a configuration file. Relative file names in it are meant from the current folder.
+    pub fn parse(text: &str) -> Result<Configuration, ConfigurationError> {
+        from_text(text, Path::new("")).map_err(ConfigurationError)
+    }
+}
+
+/// Reads a password or credential from a file: its one line, without the line's end. The error has no content.
+pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigurationError> {
+    let (content, _) = read_file(path, MAX_SECRET)?;
+    let wrong = |what: &str| ConfigurationError(format!("{}: {what}", path.display()));
+    let text = std::str::from_utf8(&content).map_err(|_| wrong("must be UTF-8 text"))?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    if line.contains(['\n', '\r', '\0']) {
+        return Err(wrong("must be one line"));
+    }
+    Ok(Secret::from(line))
+}
+
+/// The content of a file of at most `limit` bytes, and its mode.
+fn read_file(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, u32), ConfigurationError> {
+    let failed = |error: std::io::Error| ConfigurationError(format!("{}: cannot be read: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    // The whole capacity at once: a vector that grows leaves copies behind that nobody overwrites.
+    let mut content = Zeroizing::new(Vec::with_capacity(metadata.len().min(limit) as usize + 1));
+    file.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() as u64 > limit {
+        return Err(ConfigurationError(format!("{}: larger than {limit} bytes", path.display())));
+    }
+    Ok((content, metadata.permissions().mode()))
+}
+
+/// The configuration file in use. A file that `$PRIVYSEAL_CONFIG` names is in use even if it is not there.
+fn search(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let value = |name| environment(name).filter(|value| !value.is_empty());
+    if let Some(named) = value("PRIVYSEAL_CONFIG") {
+        return Some(PathBuf::from(named));
+    }
+    let own = value("HOME").map(|home| Path::new(&home).join(".config/privyseal/client.json"));
+    own.into_iter().chain(SYSTEM_FILES.map(PathBuf::from)).find(|path| path.exists())
+}
+
+/// Whether the kernel started this program with more rights than its caller has (set-user-id, file capabilities).
+fn runs_with_more_rights() -> bool {
+    match std::fs::read("/proc/self/auxv") {
+        Ok(vector) => is_secure(&vector),
+        // The vector of a process with more rights may be closed to itself; without /proc nobody can tell.
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+/// Looks for `AT_SECURE` in an auxiliary vector: pairs of words in the machine's order.
+fn is_secure(vector: &[u8]) -> bool {
+    const WORD: usize = size_of::<usize>();
+    let word = |bytes: &[u8]| bytes.try_into().map(usize::from_ne_bytes).unwrap_or(0);
+    vector.chunks_exact(2 * WORD).any(|pair| word(&pair[..WORD]) == AT_SECURE && word(&pair[WORD..]) != 0)
+}
+
+/// The configuration that `text` means. The error has no file name in front yet.
+fn from_text(text: &str, folder: &Path) -> Result<Configuration, String> {
+    let mut configuration = Configuration {
+        urls: Vec::new(),
+        user: String::new(),
+        password: None,
+        password_file: None,
+        core: None,
+        keygen_pin: None,
+        log_level: 0,
+        log_output: None,
+        ca_file: None,
+        fingerprint: None,
+        client_cert: None,
+        client_key: None,
+        credential_file: None,
+        timeout: Duration::from_secs(10),
+        retries: 2,
+        slots: Slots::Core,
+        pool: 8,
+        warnings: Vec::new(),
+    };
+    for (name, value) in lenient_json::parse(text)? {
+        let taken = take(&mut configuration, &name, value, folder);
+        match taken.map_err(|what| format!("'{name}' {what}"))? {
+            Taken::Known => {}
+            Taken::Unknown => configuration.warnings.push(format!("'{name}' is not a known key")),
+        }
+    }
+    if configuration.urls.is_empty() {
+        return Err("no appliance is named: there is no 'url'".to_owned());
+    }
+    Ok(configuration)
+}
+
+enum Taken {
+    Known,
+    Unknown,
+}
+
+/// Puts one entry of the file into the configuration. The error says what the value must be.
+fn take(into: &mut Configuration, name: &str, value: Value, folder: &Path) -> Result<Taken, String> {
+    match name {
+        "url" => add_url(&mut into.urls, value, true)?,
+        "urls" => list(value)?.into_iter().try_for_each(|one| add_url(&mut into.urls, one, false))?,
+        "user" => into.user = text(value)?,
+        "pass" => into.password = Some(Secret::new(text(value)?)),
+        "pass_file" => into.password_file = Some(file(value, folder)?),
+        "core" => into.core = Some(core(value)?),
+        "keygen_pin" => into.keygen_pin = Some(Secret::new(text(value)?)),
+        "log_level" => into.log_level = u8::try_from(number(value, 0)?).unwrap_or(u8::MAX),
+        "log_output" => into.log_output = Some(file(value, folder)?),
+        "ca_file" => into.ca_file = Some(file(value, folder)?),
+        "fingerprint" => into.fingerprint = Some(fingerprint(&text(value)?)?),
+        "client_cert" => into.client_cert = Some(file(value, folder)?),
+        "client_key" => into.client_key = Some(file(value, folder)?),
+        "credential_file" => into.credential_file = Some(file(value, folder)?),
+        "timeout_ms" => into.timeout = Duration::from_millis(number(value, 1)?),
+        "retries" => into.retries = number(value, 0)? as u32,
+        "slots" => into.slots = slots(value)?,
+        "pool" => into.pool = number(value, 1)? as usize,
+        _ => return Ok(Taken::Unknown),
+    }
+    Ok(Taken::Known)
+}
+
+/// `url` goes before the entries of `urls`, wherever it stands in the file; what stands twice counts once.
+fn add_url(urls: &mut Vec<Url>, value: Value, first: bool) -> Result<(), String> {
+    let url = Url::parse(&text(value)?)?;
+    if first {
+        urls.retain(|other| *other != url);
+        urls.insert(0, url);
+    } else if !urls.contains(&url) {
+        urls.push(url);
+    }
+    Ok(())
+}
+
+fn list(value: Value) -> Result<Vec<Value>, String> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err("must be a list of URLs".to_owned()),
+    }
+}
+
+fn text(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if text.contains('\0') => Err("holds a character that is none".to_owned()),
+        Value::String(text) if !text.is_empty() => Ok(text),
+        _ => Err("must be a text that is not empty".to_owned()),
+    }
+}
+
+fn file(value: Value, folder: &Path) -> Result<PathBuf, String> {
+    let name = text(value)?;
+    let Some(below) = name.strip_prefix('~') else { return Ok(folder.join(name)) };
+    // The homes of other users (`~bob`) would need the password database.
+    match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
+        Some(home) if below.is_empty() || below.starts_with('/') => {
+            Ok(PathBuf::from(home).join(below.trim_start_matches('/')))
+        }
+        _ => Err("names a home folder that is not there".to_owned()),
+    }
+}
+
+fn core(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let digits = text.parse::<u64>().unwrap_or(u64::MAX);
+            Ok(number(Value::from(digits), 1)?.to_string())
+        }
+        Value::String(_) => text(value),
+        _ => Ok(number(value, 1)?.to_string()),
+    }
+}
+
+fn number(value: Value, least: u64) -> Result<u64, String> {
+    match value.as_u64() {
+        Some(number) if (least..=MAX_NUMBER).contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from {least} to {MAX_NUMBER}")),
+    }
+}
+
+fn slots(value: Value) -> Result<Slots, String> {
+    match value.as_str() {
+        Some("core") => Ok(Slots::Core),
+        Some("key") => Ok(Slots::Key),
+        _ => Err("must be \"core\" or \"key\"".to_owned()),
+    }
+}
+
+/// `sha256:` and 64 hexadecimal digits; colons between the bytes are accepted.
+fn fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let wrong = || "must be sha256: and 64 hexadecimal digits".to_owned();
+    let (algorithm, digits) = text.split_once(':').ok_or_else(wrong)?;
+    let digits: Option<Vec<u32>> = digits.chars().filter(|c| *c != ':').map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|_| algorithm.eq_ignore_ascii_case("sha256")).ok_or_else(wrong)?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect();
+    <[u8; 32]>::try_from(bytes).ok().filter(|_| digits.len() == 64).ok_or_else(wrong)
 }

@@ -10,15 +10,24 @@
 #![forbid(unsafe_code)]
 
 mod appliance;
+mod coalesce;
 mod configuration;
+mod connection;
 mod error;
+mod http;
+mod lenient_json;
 mod log;
 mod model;
+mod retry;
 mod secret;
+mod tls;
+mod transport;
+mod url;
 
 pub use appliance::Appliance;
-pub use configuration::{Configuration, ConfigurationError, Slots, Url};
+pub use configuration::{Configuration, ConfigurationError, Slots};
 pub use error::Error;
 pub use log::Log;
 pub use model::{Core, Key, KeyPage, KeyQuery, Login, SignOrder, Token};
 pub use secret::Secret;
+pub use url::Url;

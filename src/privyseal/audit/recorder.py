@@ -15,7 +15,7 @@ from itertools import chain
 from privyseal.errors import PrivysealError, StaleDecisionError, UnavailableError
 from privyseal.model.event import Event
 from privyseal.store import events
-from privyseal.store.store import Store, generation
+from privyseal.store.store import Store
 
 _GROUP_MAX = 10_000  # events in one transaction; more would make the first of them wait too long
 
@@ -85,12 +85,10 @@ class Recorder:
         loop.call_soon_threadsafe(_resolve, list(zip(group, results, strict=True)))
 
     def _write(self, group: list[_Entry]) -> list[int | Exception]:
-        with self._store.write() as connection:
-            present = generation(connection)
+        with self._store.write_fast() as cursor:
+            present = cursor.generation()
             fresh = [entry for entry in group if entry.basis is None or entry.basis == present]
-            first = (
-                events.append(connection, list(chain.from_iterable(entry.events for entry in fresh))) if fresh else 0
-            )
+            first = events.write(cursor, list(chain.from_iterable(entry.events for entry in fresh))) if fresh else 0
         return _numbers(group, present, first)
 
 

@@ -1,14 +1,15 @@
-"""`privyseal serve`: the appliance itself. All decisions are in `privyseal.app`."""
+"""`privyseal serve`: the appliance itself. All decisions are in `privyseal.supervisor`."""
 
-import importlib
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.session import Session, pass_session
+from privyseal.cli.words import fail
+
+_LAST_PORT = 65535
 
 
 @command_of(
@@ -21,18 +22,30 @@ from privyseal.cli.session import Session, pass_session
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
-@click.option("--no-provision", is_flag=True, help="Leave a new appliance unprovisioned.")
 @pass_session
-def command(session: Session, /, data: str | None, **options: Any) -> int:
+def command(session: Session, /, data: str | None, listen: str, database: str | None, workers: int | None) -> int:
     """Run an appliance. The first start provisions it.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
     """
-    provision = not options.pop("no_provision")
-    serve = importlib.import_module("privyseal.app").serve  # its frameworks are for appliances, not for hosts
-    status: int = serve(data=_folder(session, data), provision=provision, **options)
-    return status
+    from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
+    from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
+
+    host, port = _address(listen)
+    folder = _folder(session, data)
+    try:
+        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1))
+    except PrivysealError as error:
+        return fail(str(error))
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """HOST:PORT in two; an IPv6 address stands in brackets."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise click.UsageError("say with --listen HOST:PORT where to answer")
+    return host.strip("[]"), int(port)
 
 
 def _folder(session: Session, data: str | None) -> Path:

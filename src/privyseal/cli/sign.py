@@ -11,7 +11,7 @@ from privyseal.cli.commands import core_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.cores import KeyClient
-from privyseal.client.errors import KeyNotFoundError
+from privyseal.client.errors import AccessRefusedError, KeyNotFoundError
 from privyseal.client.files import HASHES
 from privyseal.client.records import Key
 
@@ -70,7 +70,7 @@ def _look_up(session: Session, key: KeyClient, file: str) -> Key:
     """The key's record. Whoever may not even read it is told by the appliance which rule signing would take."""
     try:
         return key.record()
-    except KeyNotFoundError:
+    except (AccessRefusedError, KeyNotFoundError):
         key.sign(**inputs.signed_part(session, file, None, whole=False))
         raise
 

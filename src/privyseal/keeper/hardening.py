@@ -25,12 +25,12 @@ _LAST_CAPABILITY = 63
 def deny_dumps() -> bool:
     """Write no core dump and let no process of the same user read this one's memory (prctl(2), PR_SET_DUMPABLE)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
+    return bool(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
 
 
 def deny_new_privileges() -> bool:
     """Gain nothing from set-user-id programs any more."""
-    return _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    return bool(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 
 
 def drop_capabilities() -> bool:
@@ -38,7 +38,7 @@ def drop_capabilities() -> bool:
     for capability in range(_LAST_CAPABILITY + 1):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    return _libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)) == 0
+    return bool(_libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)) == 0)
 
 
 def lock_memory() -> bool:
@@ -48,7 +48,7 @@ def lock_memory() -> bool:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, infinite)
     if resource.getrlimit(resource.RLIMIT_MEMLOCK) != infinite:
         return False
-    return _libc.mlockall(_MCL_CURRENT_AND_FUTURE) == 0
+    return bool(_libc.mlockall(_MCL_CURRENT_AND_FUTURE) == 0)
 
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7  # AUDIT_ARCH_*, <linux/audit.h>
@@ -72,7 +72,7 @@ def forbid_network_and_programs() -> bool:
     program = _filter(*known)
     buffer = ctypes.create_string_buffer(program, len(program))
     description = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-    return _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, description, 0, 0) == 0
+    return bool(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, description, 0, 0) == 0)
 
 
 def _filter(architecture: int, forbidden: tuple[int, ...]) -> bytes:

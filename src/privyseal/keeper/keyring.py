@@ -7,6 +7,7 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 import hmac
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 
 from privyseal.keeper import sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
@@ -82,7 +83,7 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:
+    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
         match request:
             case frames.Provision():
                 return self.provision(request)
@@ -107,7 +108,8 @@ class Keyring:
         else:
             self._prove(opened, request)
         _check_policy(opened, request)
-        return Ready(opened, _scheme(request), request.inputs)
+        parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
+        return Ready(opened, _scheme(*parameters), request.inputs)
 
     def is_quick(self, request: Request) -> bool:
         """Say whether a request is a few fast signatures with a key that is open, so that no thread is worth it."""
@@ -253,11 +255,12 @@ def _check_policy(opened: Opened, request: Sign) -> None:
         raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
 
 
-def _scheme(request: Sign) -> Scheme:
+@lru_cache(maxsize=1024)
+def _scheme(mechanism: str, hash_: str | None, salt_length: int | None, mgf_hash: str | None, encoding: str) -> Scheme:
     return Scheme(
-        Mechanism(request.mechanism),
-        Hash(request.hash) if request.hash else None,
-        request.salt_length,
-        Hash(request.mgf_hash) if request.mgf_hash else None,
-        Encoding(request.encoding),
+        Mechanism(mechanism),
+        Hash(hash_) if hash_ else None,
+        salt_length,
+        Hash(mgf_hash) if mgf_hash else None,
+        Encoding(encoding),
     )

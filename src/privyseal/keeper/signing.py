@@ -96,7 +96,7 @@ def to_spki(key: PrivateKey) -> bytes:
 
 
 def from_pkcs8(der: bytes) -> SigningKey:
-    """Load what the seal protected. Validation was done at birth and GCM vouches for the bytes since: it costs 46 ms."""
+    """Load what the seal protected. It was validated at birth and GCM vouches for it since; validation costs 46 ms."""
     key = serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     match key:
         case ec.EllipticCurvePrivateKey():

@@ -35,7 +35,7 @@ class KeyType(enum.Enum):
     @property
     def family(self) -> Family:
         """The mathematics behind this type."""
-        return Family(self.value[:2]) if self.value[:2] != "rs" else Family.RSA
+        return _FAMILIES[self]
 
     @property
     def bits(self) -> int:
@@ -62,6 +62,9 @@ _BITS = {
     KeyType.BRAINPOOL_P512R1: 512,
     KeyType.ED25519: 256,
     KeyType.ED448: 448,
+}
+_FAMILIES = {
+    key_type: next(family for family in Family if key_type.value.startswith(family.value)) for key_type in KeyType
 }
 _MECHANISMS = {
     Family.EC: (Mechanism.ECDSA,),

@@ -28,12 +28,15 @@ class Hash(enum.Enum):
     @property
     def length(self) -> int:
         """The length of a digest, in bytes."""
-        return int(self.value[-3:]) // 8
+        return _LENGTHS[self]
 
     @property
     def python_name(self) -> str:
         """The name that `hashlib.new` knows."""
         return self.value.lower().replace("sha3-", "sha3_").replace("sha-", "sha")
+
+
+_LENGTHS = {hash_: int(hash_.value[-3:]) // 8 for hash_ in Hash}
 
 
 class Encoding(enum.Enum):

@@ -84,9 +84,8 @@ _NEVER = 1 << 30
 
 def _refuse(known: Attempts, limits: AttemptLimits) -> None:
     if limits.locks(known.failures):
-        who = known.subject.split(":")[2]
         raise SecretLockedError(
-            f"locked after {known.failures} wrong PINs ({known.subject}); ask an administrator: {_unlock(known.subject, who)}"
+            f"locked after {known.failures} wrong PINs; an administrator unlocks it with `{_unlock(known.subject)}`"
         )
     wait = known.last + limits.wait(known.failures) * _MICROS - time.time_ns() // 1000
     if limits.wait(known.failures) and wait > 0:
@@ -94,8 +93,9 @@ def _refuse(known: Attempts, limits: AttemptLimits) -> None:
         raise TooManyAttemptsError(f"too many wrong attempts; wait {seconds} s", int(seconds))
 
 
-def _unlock(subject: str, who: str) -> str:
-    return f"`privyseal {'key' if subject.startswith('pin:key:') else 'user'} unlock {who}`"
+def _unlock(subject: str) -> str:
+    _, kind, name, *_ = subject.split(":")
+    return f"privyseal {kind} unlock {name}"
 
 
 def _fail(store: Store, subjects: tuple[str, ...]) -> list[Attempts]:

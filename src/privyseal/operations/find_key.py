@@ -10,6 +10,7 @@ from privyseal.access.decide import decide, missing_rule
 from privyseal.errors import AccessRefusedError, KeyNotFoundError
 from privyseal.model.access import Decision, Operation, Role
 from privyseal.model.cores import Core
+from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import keys
@@ -71,7 +72,7 @@ async def _load(appliance: Appliance, core: Core, key_ref: str) -> KnownKey | No
     return known
 
 
-def _query(store: Store, core: int, key_ref: str) -> keys.Key | None:
+def _query(store: Store, core: int, key_ref: str) -> Key | None:
     find = keys.by_id if is_key_id(key_ref) else keys.by_label
     with store.read() as connection:
         return find(connection, core, key_ref)

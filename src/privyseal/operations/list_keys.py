@@ -11,7 +11,7 @@ from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
-from privyseal.store import keys
+from privyseal.store import cores, keys
 from privyseal.store.store import Store
 
 _READ_AT_ONCE = 1000
@@ -19,11 +19,12 @@ _READ_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Keys by creation, and the number to go on from; None at the end."""
+    """Keys by creation; the number to go on from, None at the end; and the core's revision before they were read."""
 
     core: Core
     keys: list[Key]
     next: int | None
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,15 @@ def allowed_operations(caller: Caller, core: int, label: str, operations: tuple[
 
 def _page(store: Store, caller: Caller, core: Core, where: Filter, after: int, limit: int) -> Page:
     rules = caller.snapshot.rules_of(caller.user, core)
+    with store.read() as connection:
+        revision = cores.get(connection, core.number).revision
     patterns = [rule.keys for rule in rules] if caller.user.role is Role.OPERATOR else ["*"]
 
     def decision(label: str) -> Decision:
         return decide(caller.user, Operation.KEY_READ, core.number, label, rules)
 
     if where.label is not None or where.id is not None:
-        return Page(core, _single(store, core, where, decision), None)
+        return Page(core, _single(store, core, where, decision), None, revision)
     found: list[tuple[int, Key]] = []
     while len(found) <= limit:
         with store.read() as connection:
@@ -68,7 +71,7 @@ def _page(store: Store, caller: Caller, core: Core, where: Filter, after: int, l
             break
         after = read[-1][0]
     more = found[limit - 1][0] if len(found) > limit else None
-    return Page(core, [key for _, key in found[:limit]], more)
+    return Page(core, [key for _, key in found[:limit]], more, revision)
 
 
 def _single(store: Store, core: Core, where: Filter, decision: Callable[[str], Decision]) -> list[Key]:

@@ -10,7 +10,7 @@ from privyseal.errors import PINIncorrectError
 from privyseal.keeper.client import UncountedError
 from privyseal.model.access import Operation
 from privyseal.model.cores import Core
-from privyseal.model.event import Outcome
+from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.attempt import attempt
 from privyseal.operations.find_key import require_entry
@@ -105,7 +105,7 @@ def _labels(store: Store, core: int, tag: bytes) -> list[str]:
         return keys.with_pin_tag(connection, core, tag, _COUNTED_UP_TO)
 
 
-def _end(store: Store, ended: frames.TicketEnded, event: events.Event) -> None:
+def _end(store: Store, ended: frames.TicketEnded, event: Event) -> None:
     with store.write() as connection:
         appliance_rows.end_ticket(connection, ended.id, ended.expires)
         events.append(connection, [event])

@@ -1,4 +1,4 @@
-"""Managing: what changes users, rules and cores. The change, its event and the check of who asks are one transaction."""
+"""Managing: what changes users, rules and cores. A change, its event and the check of who asks are one transaction."""
 
 import asyncio
 from collections.abc import Callable

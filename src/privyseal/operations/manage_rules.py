@@ -72,9 +72,7 @@ async def delete_rule(appliance: Appliance, caller: Caller, act: Act, number: in
     await change(appliance, caller, act, f"rule {number}", work)
 
 
-async def explain_access(
-    appliance: Appliance, caller: Caller, user: str, core_ref: str, operation: Operation, key_ref: str
-) -> Decision:
+async def explain_access(caller: Caller, user: str, core_ref: str, operation: Operation, key_ref: str) -> Decision:
     """Say whether and why a user may do something, naming the rule that decides or the one that is missing."""
     if user != caller.user.name:
         require_role(caller, Operation.RULE_MANAGE)

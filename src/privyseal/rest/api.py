@@ -1,7 +1,6 @@
 """The REST application: hot routes first, the framework for the rest, and problem documents for everything wrong."""
 
 import json
-
 from typing import Any
 
 from fastapi import FastAPI, Request

@@ -29,6 +29,7 @@ class Entrance:
     async def __call__(self, operation: str, work: Callable[[Caller, Act], Awaitable[_Result]]) -> _Result:
         """Carry out `work` for the caller; raises what it raises, recorded under the name `operation`."""
         act = Act(operation)
+        await self.appliance.current()  # a reading route has no record that would refuse a stale answer
         return await perform(self.appliance, self._credentials, act, lambda caller: work(caller, act))
 
 

@@ -53,11 +53,11 @@ def complete(app: FastAPI) -> None:
             app.openapi_schema = _completed(generate())
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way to extend the document
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components(HOT_BODIES, "#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(HOT_BODIES, ref_template="#/components/schemas/{name}")
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update({**schemas, "Problem": _PROBLEM})
     components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}

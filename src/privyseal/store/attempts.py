@@ -9,7 +9,6 @@ from privyseal.store.store import changed
 from privyseal.store.tables import attempts
 from privyseal.store.times import now, to_micros
 
-
 GUARDED_FROM = PIN_LIMITS.delay_from
 """From this many failures on a subject is part of what decisions rest on: no attempt at it may skip the counting."""
 

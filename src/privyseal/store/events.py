@@ -1,12 +1,15 @@
-"""Queries for the record. Events are numbered from 1 without gaps, in the order in which they become durable."""
+"""Queries for the record. Events are numbered from 1 without gaps, in the order in which they become durable.
+
+Writing goes to the driver directly: every signature waits for it, and SQLAlchemy costs two thirds of a group's time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, select
 
 from privyseal.model.event import Event, Outcome
-from privyseal.store.store import lock_record
+from privyseal.store.store import Cursor
 from privyseal.store.tables import events
 from privyseal.store.times import from_micros, to_micros
 
@@ -20,11 +23,20 @@ class Recorded:
 
 
 def append(connection: Connection, new: Sequence[Event]) -> int:
+    """Write events in a transaction that does more; gives the number of the first, the others follow it."""
+    cursor = connection.connection.cursor()
+    try:
+        return write(Cursor(cursor, connection.dialect.name), new)
+    finally:
+        cursor.close()
+
+
+def write(cursor: Cursor, new: Sequence[Event]) -> int:
     """Write events and give the number of the first; the others follow it. The only place that numbers events."""
-    lock_record(connection)
-    first = (connection.execute(_LAST).scalar() or 0) + 1
-    connection.execute(_INSERT, [_row(first + index, event) for index, event in enumerate(new)])
-    return int(first)
+    cursor.lock_record()
+    first = int(cursor.value(_LAST) or 0) + 1
+    cursor.many(_INSERT, [_row(first + index, event) for index, event in enumerate(new)])
+    return first
 
 
 def page(connection: Connection, after: int, limit: int) -> list[Recorded]:
@@ -50,21 +62,23 @@ def page(connection: Connection, after: int, limit: int) -> list[Recorded]:
     ]
 
 
-_LAST = select(func.max(events.c.number))
-_INSERT = insert(events)
+_COLUMNS = ("number", "time", "node", "user", "operation", "core", "key", "mechanism", "input", "outcome", "reason")
+_LAST = "SELECT max(number) FROM events"
+_QUOTED = ", ".join(f'"{name}"' for name in _COLUMNS)
+_INSERT = f"INSERT INTO events ({_QUOTED}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own names
 
 
-def _row(number: int, event: Event) -> dict[str, object]:
-    return {
-        "number": number,
-        "time": to_micros(event.time),
-        "node": event.node,
-        "user": event.user,
-        "operation": event.operation,
-        "core": event.core,
-        "key": event.key,
-        "mechanism": event.mechanism,
-        "input": event.input,
-        "outcome": event.outcome.value,
-        "reason": event.reason,
-    }
+def _row(number: int, event: Event) -> tuple[object, ...]:
+    return (
+        number,
+        to_micros(event.time),
+        event.node,
+        event.user,
+        event.operation,
+        event.core,
+        event.key,
+        event.mechanism,
+        event.input,
+        event.outcome.value,
+        event.reason,
+    )

@@ -53,7 +53,8 @@ def add_rule(connection: Connection, rule: AccessRule) -> AccessRule:
         )
     )
     changed(connection)
-    found = get_rule(connection, result.inserted_primary_key[0])
+    assert result.inserted_primary_key is not None  # noqa: S101 - one row was inserted
+    found = get_rule(connection, result.inserted_primary_key.number)
     assert found is not None  # noqa: S101 - it was written a line above
     return found
 

@@ -1,4 +1,4 @@
-"""The JSON bodies of the hot routes. msgspec reads them in a microsecond; only when one is wrong, every error is sought."""
+"""The JSON bodies of the hot routes. msgspec reads them in a microsecond; when one is wrong, every error is sought."""
 
 import enum
 import json
@@ -133,5 +133,6 @@ def _plain(message: str, wanted: Any) -> str:
         return "this is not standard base64 (RFC 4648, section 4)"
     for kind in get_args(wanted) or (wanted,):
         if isinstance(kind, enum.EnumMeta):
-            return "use one of " + ", ".join(str(member.value) for member in kind)
+            members: list[enum.Enum] = list(kind.__members__.values())
+            return "use one of " + ", ".join(member.value for member in members)
     return message[0].lower() + message[1:]

@@ -1,5 +1,7 @@
 """Our names of hashes, curves and schemes, as the objects that `cryptography` wants. Public-key work only."""
 
+import hmac
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
@@ -85,9 +87,17 @@ def _verify(key: PublicKey, scheme: Scheme, data: bytes, signature: bytes) -> No
             der = signature if scheme.encoding is Encoding.DER else ecdsa_der(signature, key.curve.key_size)
             key.verify(der, digest, ecdsa)
         case rsa.RSAPublicKey():
-            key.verify(signature, data, *rsa_padding(scheme))
+            _verify_rsa(key, scheme, data, signature)
         case _:
             key.verify(signature, data)
+
+
+def _verify_rsa(key: rsa.RSAPublicKey, scheme: Scheme, data: bytes, signature: bytes) -> None:
+    padding_, prehash = rsa_padding(scheme)
+    if isinstance(prehash, utils.Prehashed):
+        key.verify(signature, data, padding_, prehash)
+    elif not hmac.compare_digest(key.recover_data_from_signature(signature, padding_, None), data):
+        raise InvalidSignature
 
 
 def ecdsa_raw(der: bytes, order_bits: int) -> bytes:

@@ -1,5 +1,7 @@
 """From the words of a request (mechanism, hash, salt ...) to a `Scheme` that fits the key, checked once."""
 
+from functools import lru_cache
+
 from privyseal.errors import FieldError, InvalidRequestError
 from privyseal.model.keys import Family, KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
@@ -8,6 +10,7 @@ _RAW_ECDSA_MAX = 64  # bytes; the longest digest there is
 _PSS_OVERHEAD = 2  # RFC 8017, section 9.1.1: emLen >= hLen + sLen + 2
 
 
+@lru_cache(maxsize=1024)  # hosts ask for the same few schemes again and again
 def scheme_for(
     key_type: KeyType,
     *,

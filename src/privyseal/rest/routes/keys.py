@@ -34,6 +34,7 @@ class NewKey(Body):
 async def keys(
     core: str,
     enter: Enter,
+    response: Response,
     limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 200,
     cursor: Annotated[int, Query(ge=0)] = 0,
     label: str | None = None,
@@ -46,6 +47,10 @@ async def keys(
         return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id), cursor, limit)
 
     caller, page = await enter("key:list", work)
+    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}"'
+    if if_none_match == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    response.headers["ETag"] = etag
     return {"keys": [key_document(caller, page.core, key) for key in page.keys], "next": page.next}
 
 

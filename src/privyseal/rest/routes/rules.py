@@ -78,6 +78,6 @@ async def explain(
     """Say why a user may or may not do something with a key."""
     decision = await enter(
         "access:explain",
-        lambda caller, _: manage_rules.explain_access(enter.appliance, caller, user, core, operation, key),
+        lambda caller, _: manage_rules.explain_access(caller, user, core, operation, key),
     )
     return decision_document(decision)
