@@ -1,7 +1,7 @@
 """The built module as the loader sees it: what it needs from a host and what it gives to a program.
 
-Always true of the file: it needs nothing but the C library, one of glibc 2.17 or newer, and shows nothing but functions of
-PKCS #11, so that it can neither clash with a library of its host program nor fail to load on an old host.
+Always true of the file: it needs nothing but the C library, one of glibc 2.17 or newer, and shows nothing but functions
+of PKCS #11, so that it can neither clash with a library of its host program nor fail to load on an old host.
 """
 
 import re
