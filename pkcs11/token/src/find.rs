@@ -19,17 +19,25 @@ pub struct Find {
     found: VecDeque<CK_OBJECT_HANDLE>,
     /// What to ask for next; None when the listing is at its end.
     next: Option<KeyQuery>,
+    /// Whether private keys that want a PIN are left out.
+    before_login: bool,
 }
 
 impl Find {
     /// Begins a search. It looks at the first page of the listing; where that is not the whole, a search by label or id
     /// is handed to the appliance, and any other pages on later.
+    ///
+    /// Before a login, a search for private keys alone does not find those that want a PIN: OpenSSL's engine uses what
+    /// it finds without a login as if none were needed (libp11 issue 496), and logs in when it finds nothing. A search
+    /// for everything finds them, so that `p11tool --list-all` shows their URLs before it asks for the PIN.
     pub fn start(
         template: Template,
+        logged_in: bool,
         keys: &Keys,
         fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
     ) -> Result<Find, RemoteError> {
-        let mut find = Find { template, found: VecDeque::new(), next: None };
+        let before_login = !logged_in && template.wants_private_keys();
+        let mut find = Find { template, found: VecDeque::new(), next: None, before_login };
         if find.template.is_hopeless() {
             return Ok(find);
         }
@@ -38,7 +46,9 @@ impl Find {
         if page.next.is_some() && (label.is_some() || id.is_some()) {
             find.next = Some(KeyQuery { label, id, cursor: None, limit: PAGE });
         } else {
-            find.next = page.next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
+            // Before a login one page is enough: nobody should wait for a million keys that are all left out.
+            let following = page.next.filter(|_| !find.before_login);
+            find.next = following.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
             find.add(&page.keys);
         }
         Ok(find)
@@ -61,7 +71,7 @@ impl Find {
     }
 
     fn add(&mut self, keys: &[Arc<Key>]) {
-        for key in keys {
+        for key in keys.iter().filter(|key| !(self.before_login && key.record.pin)) {
             let matching = key.objects().into_iter().filter(|(class, _)| self.template.matches(key, *class));
             self.found.extend(matching.map(|(_, handle)| handle));
         }
@@ -97,7 +107,7 @@ mod tests {
     fn every_key_is_found_once_whatever_the_step() {
         for step in [1, 7, 1000, 5000] {
             let keys = Keys::default();
-            let mut find = Find::start(Template::new(private()), &keys, fetch).unwrap();
+            let mut find = Find::start(Template::new(private()), true, &keys, fetch).unwrap();
             let mut handles = vec![];
             loop {
                 let some = find.take(step, &keys, fetch).unwrap();
@@ -113,11 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn before_a_login_private_keys_with_a_pin_are_in_the_whole_listing_alone() {
+        let keys = Keys::default();
+        let mut by_class = Find::start(Template::new(private()), false, &keys, fetch).unwrap();
+        assert!(by_class.take(1, &keys, fetch).unwrap().is_empty());
+        let mut whole = Find::start(Template::new(vec![]), false, &keys, fetch).unwrap();
+        assert_eq!(whole.take(2, &keys, fetch).unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_label_in_a_large_core_is_asked_for() {
         let keys = Keys::default();
         let mut wanted = private();
         wanted.push((CKA_LABEL, b"key2200".to_vec()));
-        let mut find = Find::start(Template::new(wanted), &keys, fetch).unwrap();
+        let mut find = Find::start(Template::new(wanted), true, &keys, fetch).unwrap();
         assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
         assert!(find.take(10, &keys, fetch).unwrap().is_empty());
     }
