@@ -139,6 +139,11 @@ impl Template {
         id || label || class || token
     }
 
+    /// Whether it names the class of private keys.
+    pub fn names_private_keys(&self) -> bool {
+        self.wanted(CKA_CLASS).is_some_and(|class| class == ulong(CKO_PRIVATE_KEY))
+    }
+
     /// The wanted label, for the appliance to search by.
     pub fn label(&self) -> Option<String> {
         self.wanted(CKA_LABEL).and_then(|label| String::from_utf8(label.to_vec()).ok())
