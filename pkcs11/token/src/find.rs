@@ -1,6 +1,11 @@
 //! A search over the objects of a token, from `C_FindObjectsInit` to `C_FindObjectsFinal`.
 //!
 //! Always true: no page is fetched before the program asks for more handles than the last one had.
+//!
+//! Before login, a search that names the class of private keys passes over keys with a PIN; any other search shows them.
+//! Both are needed. p11tool lists objects of all classes and shows a private key's URL before it asks for the PIN.
+//! OpenSSL's engine (libp11 0.4) first looks for private keys without a login and asks for the PIN only when it did not
+//! find the one it wants; if it does find it, it signs without ever having asked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,28 +21,24 @@ use crate::keys::{Keys, PAGE};
 #[derive(Debug)]
 pub struct Find {
     template: Template,
+    /// Whether keys with a PIN are passed over.
+    without_pin_only: bool,
     found: VecDeque<CK_OBJECT_HANDLE>,
     /// What to ask for next; None when the listing is at its end.
     next: Option<KeyQuery>,
-    /// Whether private keys that want a PIN are left out.
-    before_login: bool,
 }
 
 impl Find {
     /// Begins a search. It looks at the first page of the listing; where that is not the whole, a search by label or id
     /// is handed to the appliance, and any other pages on later.
-    ///
-    /// Before a login, a search for private keys alone does not find those that want a PIN: OpenSSL's engine uses what
-    /// it finds without a login as if none were needed (libp11 issue 496), and logs in when it finds nothing. A search
-    /// for everything finds them, so that `p11tool --list-all` shows their URLs before it asks for the PIN.
     pub fn start(
         template: Template,
         logged_in: bool,
         keys: &Keys,
         fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
     ) -> Result<Find, RemoteError> {
-        let before_login = !logged_in && template.wants_private_keys();
-        let mut find = Find { template, found: VecDeque::new(), next: None, before_login };
+        let without_pin_only = !logged_in && template.names_private_keys();
+        let mut find = Find { template, without_pin_only, found: VecDeque::new(), next: None };
         if find.template.is_hopeless() {
             return Ok(find);
         }
@@ -46,9 +47,7 @@ impl Find {
         if page.next.is_some() && (label.is_some() || id.is_some()) {
             find.next = Some(KeyQuery { label, id, cursor: None, limit: PAGE });
         } else {
-            // Before a login one page is enough: nobody should wait for a million keys that are all left out.
-            let following = page.next.filter(|_| !find.before_login);
-            find.next = following.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
+            find.next = page.next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
             find.add(&page.keys);
         }
         Ok(find)
@@ -71,7 +70,7 @@ impl Find {
     }
 
     fn add(&mut self, keys: &[Arc<Key>]) {
-        for key in keys.iter().filter(|key| !(self.before_login && key.record.pin)) {
+        for key in keys.iter().filter(|key| !(self.without_pin_only && key.record.pin)) {
             let matching = key.objects().into_iter().filter(|(class, _)| self.template.matches(key, *class));
             self.found.extend(matching.map(|(_, handle)| handle));
         }
@@ -123,15 +122,6 @@ mod tests {
     }
 
     #[test]
-    fn before_a_login_private_keys_with_a_pin_are_in_the_whole_listing_alone() {
-        let keys = Keys::default();
-        let mut by_class = Find::start(Template::new(private()), false, &keys, fetch).unwrap();
-        assert!(by_class.take(1, &keys, fetch).unwrap().is_empty());
-        let mut whole = Find::start(Template::new(vec![]), false, &keys, fetch).unwrap();
-        assert_eq!(whole.take(2, &keys, fetch).unwrap().len(), 2);
-    }
-
-    #[test]
     fn a_label_in_a_large_core_is_asked_for() {
         let keys = Keys::default();
         let mut wanted = private();
@@ -139,5 +129,17 @@ mod tests {
         let mut find = Find::start(Template::new(wanted), true, &keys, fetch).unwrap();
         assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
         assert!(find.take(10, &keys, fetch).unwrap().is_empty());
+    }
+
+    #[test]
+    fn keys_with_a_pin_are_no_private_keys_before_login() {
+        let keys = Keys::default();
+        let found = |template, logged_in| {
+            let mut find = Find::start(Template::new(template), logged_in, &keys, fetch).unwrap();
+            find.take(10, &keys, fetch).unwrap().len()
+        };
+        assert_eq!(found(private(), false), 0);
+        assert_eq!(found(private(), true), 10);
+        assert_eq!(found(vec![], false), 10);
     }
 }
