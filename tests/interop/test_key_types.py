@@ -145,7 +145,7 @@ def sign_by_pkcs11(subject: Subject, mechanism: str, *options: str, signed: str 
 
 
 def sign_by_engine(subject: Subject, *options: str) -> str:
-    """A signature by openssl and its engine; pkcs11-tool 0.23 has no room for more than 512 bytes, RSA-8192 has 1,024."""
+    """A signature by openssl and its engine: pkcs11-tool 0.23 has room for 512 bytes, RSA-8192 needs 1,024."""
     uri = f"pkcs11:token=core1;object={subject.label}?pin-value={PIN}"
     engine = ["-engine", "pkcs11", "-keyform", "engine", "-sign", uri]
     subject.host.run("openssl", "dgst", "-sha256", *engine, *options, "-out", "engine.sig", "data")
