@@ -48,7 +48,7 @@ impl Find {
         find.next = match page.next {
             // Labels and ids are unique in a core, so what has been found is all.
             Some(_) if label.is_some() || id.is_some() => {
-                find.found.is_empty().then(|| KeyQuery { label, id, cursor: None, limit: PAGE })
+                find.found.is_empty().then_some(KeyQuery { label, id, cursor: None, limit: PAGE })
             }
             next => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
         };
