@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -18,6 +19,7 @@ from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
 from privyseal.operations.appliance import Appliance, load
 from privyseal.rest import api
+from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.store import Store
 from privyseal.tls import TLSFiles
@@ -46,7 +48,7 @@ async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFi
     async with open_appliance(database, keeper) as appliance:
         config = uvicorn.Config(
             api.build(appliance),
-            http="httptools",
+            http=JoinedProtocol,
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -63,6 +65,8 @@ async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFi
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         server = uvicorn.Server(config)
         asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
+        gc.freeze()  # what is here now stays; the collector need not walk through it again and again
+        gc.set_threshold(10_000, 50, 50)
         await server.serve(sockets=[listener])
 
 

@@ -147,3 +147,172 @@ fn sign_all(inputs: &[&[u8]], send: &Send<'_>) -> Vec<Outcome> {
         Err(error) => vec![Err(error); inputs.len()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    fn order(key: &str) -> SignOrder {
+        let key = key.to_owned();
+        SignOrder { core: 1, key, mechanism: "ECDSA", hash: Some("SHA-256"), salt_length: None, mgf_hash: None }
+    }
+
+    /// What an appliance would do with these inputs: refuse the batch for a 9 in it, else turn every byte.
+    fn appliance(inputs: &[&[u8]]) -> Result<Vec<Vec<u8>>, Error> {
+        let detail = String::new();
+        if inputs.iter().any(|input| input.contains(&9)) {
+            return Err(Error::Problem { name: "invalid-body".to_owned(), status: 422, detail });
+        }
+        Ok(inputs.iter().map(|input| input.iter().map(|byte| !byte).collect()).collect())
+    }
+
+    /// Lets one request pass only after `others` more callers have come, so that they meet in the next one.
+    fn meet(coalescer: &Coalescer, others: usize) {
+        let waiting = || coalescer.lock().iter().map(|queue| queue.waiting.len()).sum::<usize>();
+        while waiting() < others {
+            thread::yield_now();
+        }
+    }
+
+    /// One caller leads and is held up until the others wait; returns every caller's outcome and the requests' sizes.
+    fn together(
+        inputs: &[u8],
+        send: &(impl Fn(&[&[u8]]) -> Result<Vec<Vec<u8>>, Error> + Sync),
+    ) -> (Vec<Outcome>, Vec<usize>) {
+        let coalescer = Coalescer::default();
+        let (sizes, out) = (Mutex::new(Vec::new()), Barrier::new(2));
+        let outcomes = thread::scope(|scope| {
+            let lead = scope.spawn(|| {
+                coalescer.sign(&order("a"), None, &[0], &|batch| {
+                    out.wait();
+                    meet(&coalescer, inputs.len());
+                    appliance(batch)
+                })
+            });
+            out.wait();
+            let caller = |input: &u8| {
+                let input = [*input];
+                let (coalescer, sizes) = (&coalescer, &sizes);
+                scope.spawn(move || {
+                    coalescer.sign(&order("a"), None, &input, &|batch| {
+                        sizes.lock().unwrap().push(batch.len());
+                        send(batch)
+                    })
+                })
+            };
+            let callers: Vec<_> = inputs.iter().map(caller).collect();
+            assert_eq!(lead.join().unwrap(), Ok(vec![255]));
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert!(coalescer.lock().is_empty());
+        (outcomes, sizes.into_inner().unwrap())
+    }
+
+    #[test]
+    fn a_lone_caller_sends_at_once() {
+        let coalescer = Coalescer::default();
+        assert_eq!(coalescer.sign(&order("a"), None, &[1, 2], &appliance), Ok(vec![254, 253]));
+        assert!(coalescer.lock().is_empty());
+    }
+
+    #[test]
+    fn what_arrives_during_a_request_shares_the_next() {
+        let (outcomes, sizes) = together(&[1, 2, 3, 4, 5], &appliance);
+        let expected: Vec<Outcome> = [1u8, 2, 3, 4, 5].iter().map(|input| Ok(vec![!input])).collect();
+        assert_eq!((outcomes, sizes), (expected, vec![5]));
+    }
+
+    #[test]
+    fn a_bad_input_hurts_only_its_own_caller() {
+        let (outcomes, _) = together(&[1, 2, 9, 4, 5], &appliance);
+        for (outcome, input) in outcomes.iter().zip([1u8, 2, 9, 4, 5]) {
+            match outcome {
+                Err(error) => assert_eq!((input, error.problem()), (9, Some("invalid-body"))),
+                Ok(signature) => assert_eq!(*signature, [!input]),
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_error_is_everybody_s() {
+        let down = Error::Unreachable("down".to_owned());
+        let (outcomes, sizes) = together(&[1, 2, 3], &|_| Err(Error::Unreachable("down".to_owned())));
+        assert_eq!((outcomes, sizes), (vec![Err(down); 3], vec![3]));
+    }
+
+    #[test]
+    fn too_few_signatures_are_nobody_s() {
+        let (outcomes, _) = together(&[1, 2, 3], &|_| Ok(vec![vec![1]]));
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Garbage(_)))));
+    }
+
+    #[test]
+    fn other_keys_and_other_tickets_do_not_wait() {
+        let coalescer = Coalescer::default();
+        let (mine, other) = (Secret::from("ticket-1"), Secret::from("ticket-2"));
+        let outcome = coalescer.sign(&order("a"), Some(&mine), &[1], &|batch| {
+            // Each of these would wait for ever if it shared the queue of the request that is out.
+            for (key, ticket) in [("b", Some(&mine)), ("a", Some(&other)), ("a", None)] {
+                coalescer.sign(&order(key), ticket, &[2], &appliance)?;
+            }
+            appliance(batch)
+        });
+        assert_eq!(outcome, Ok(vec![254]));
+    }
+
+    #[test]
+    fn a_leader_s_panic_leaves_nobody_waiting() {
+        let coalescer = Coalescer::default();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = coalescer.sign(&order("a"), None, &[1], &|_| panic!("as the test wants it"));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(coalescer.sign(&order("a"), None, &[1], &appliance), Ok(vec![254]));
+    }
+
+    #[test]
+    fn a_request_stays_within_the_appliance_s_limits() {
+        let entry = |size| Arc::new(Entry { input: vec![0; size], outcome: OnceLock::new(), turn: Condvar::new() });
+        let counts = |sizes: &[usize]| {
+            let mut waiting: Vec<_> = sizes.iter().map(|size| entry(*size)).collect();
+            let mut counts = Vec::new();
+            while !waiting.is_empty() {
+                counts.push(next_batch(&mut waiting).len());
+            }
+            counts
+        };
+        assert_eq!(counts(&[32; 2001]), [1000, 1000, 1]);
+        assert_eq!(counts(&[MAX_BYTES + 1, MAX_BYTES, 1, MAX_BYTES / 2, MAX_BYTES / 2]), [1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn many_threads_get_their_own_signatures() {
+        let coalescer = Coalescer::default();
+        let requests = AtomicUsize::new(0);
+        let send = |batch: &[&[u8]]| {
+            requests.fetch_add(1, Ordering::Relaxed);
+            thread::yield_now();
+            appliance(batch)
+        };
+        thread::scope(|scope| {
+            for caller in 0..8u8 {
+                let (coalescer, send) = (&coalescer, &send);
+                scope.spawn(move || {
+                    for round in 0..200u8 {
+                        let input = [caller, round];
+                        match coalescer.sign(&order("a"), None, &input, send) {
+                            Ok(signature) => assert_eq!(signature, [!caller, !round]),
+                            Err(_) => assert_eq!(round, 9),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(coalescer.lock().is_empty());
+        assert!(requests.into_inner() > 0);
+    }
+}

@@ -314,3 +314,213 @@ fn fingerprint(text: &str) -> Result<[u8; 32], String> {
         digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect();
     <[u8; 32]>::try_from(bytes).ok().filter(|_| digits.len() == 64).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = r#""url": "https://hsm.example:8443""#;
+
+    fn with(entry: &str) -> Result<Configuration, ConfigurationError> {
+        Configuration::parse(&format!("{{{URL}, {entry}}}"))
+    }
+
+    fn refusal(entry: &str) -> String {
+        with(entry).unwrap_err().to_string()
+    }
+
+    /// A file in a folder of its own, which goes when the test is over.
+    struct Written(PathBuf);
+
+    impl Written {
+        fn new(test: &str, name: &str, content: &str, mode: u32) -> Written {
+            let folder = std::env::temp_dir().join(format!("privyseal-{test}-{}", std::process::id()));
+            std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+            std::fs::write(folder.join(name), content).unwrap();
+            std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+            Written(folder)
+        }
+    }
+
+    impl Drop for Written {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_url_is_enough() {
+        let configuration = Configuration::parse(&format!("{{{URL}}}")).unwrap();
+        assert_eq!(configuration.urls[0].to_string(), "https://hsm.example:8443");
+        assert_eq!(configuration.timeout, Duration::from_secs(10));
+        assert_eq!((configuration.retries, configuration.pool, configuration.log_level), (2, 8, 0));
+        assert_eq!(configuration.slots, Slots::Core);
+        assert_eq!((configuration.core, configuration.password), (None, None));
+    }
+
+    #[test]
+    fn the_original_appliance_s_file_works() {
+        let text = r#"{"url": "https://hsm.example/n200/web/postv1", "user": "alice", "pass": "wonder land",
+            "core": 3, "keygen_pin": "12345678", "log_level": 2, "log_output": "/var/log/n200.log",}"#;
+        let configuration = Configuration::parse(text).unwrap();
+        assert_eq!(configuration.urls, [Url { host: "hsm.example".to_owned(), port: 443 }]);
+        assert_eq!(configuration.user, "alice");
+        assert_eq!(configuration.password, Some(Secret::from("wonder land")));
+        assert_eq!(configuration.core.as_deref(), Some("3"));
+        assert_eq!(configuration.keygen_pin, Some(Secret::from("12345678")));
+        assert_eq!(configuration.log_level, 2);
+        assert_eq!(configuration.log_output, Some(PathBuf::from("/var/log/n200.log")));
+        assert!(configuration.warnings.is_empty());
+    }
+
+    #[test]
+    fn url_stands_before_urls_and_nothing_stands_twice() {
+        let text = r#"{"urls": ["https://b", "https://a", "https://b/api/v1"], "url": "https://a"}"#;
+        let urls = Configuration::parse(text).unwrap().urls;
+        assert_eq!(urls.iter().map(Url::to_string).collect::<Vec<_>>(), ["https://a", "https://b"]);
+    }
+
+    #[test]
+    fn a_core_is_a_number_or_a_name() {
+        for (value, core) in [("7", "7"), (r#""7""#, "7"), (r#""007""#, "7"), (r#""core1""#, "core1")] {
+            assert_eq!(with(&format!(r#""core": {value}"#)).unwrap().core.as_deref(), Some(core));
+        }
+        for value in ["0", "-1", "1.0", r#""""#, r#""0""#, "null", "2147483648", r#""99999999999999999999""#] {
+            assert!(refusal(&format!(r#""core": {value}"#)).contains("'core'"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_a_sha_256() {
+        let plain = format!(r#""fingerprint": "sha256:{}""#, "0aFF".repeat(16));
+        let colons = format!(r#""fingerprint": "SHA256:{}""#, ["0a", "ff"].repeat(16).join(":"));
+        for entry in [plain, colons] {
+            assert_eq!(with(&entry).unwrap().fingerprint.unwrap()[..3], [0x0a, 0xff, 0x0a]);
+        }
+        let digits = "0a".repeat(32);
+        for value in ["", &digits, "sha1:00", &format!("sha256:{digits}0"), &format!("sha256:{digits}00"), "sha256:zz"]
+        {
+            assert!(refusal(&format!(r#""fingerprint": "{value}""#)).contains("'fingerprint' must be"), "{value}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_right_are_named_by_their_key() {
+        for (name, value) in [
+            ("user", "1"),
+            ("user", r#""""#),
+            ("pass", "null"),
+            ("pass", r#""a\u0000b""#),
+            ("log_level", "-1"),
+            ("timeout_ms", "0"),
+            ("timeout_ms", "1e3"),
+            ("retries", "true"),
+            ("slots", r#""keys""#),
+            ("pool", "0"),
+            ("urls", r#""https://b""#),
+            ("urls", r#"["http://b"]"#),
+            ("ca_file", "[]"),
+            ("ca_file", r#""~bob/ca.pem""#),
+        ] {
+            assert!(refusal(&format!(r#""{name}": {value}"#)).contains(&format!("'{name}'")), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn no_error_holds_a_value() {
+        for entry in [
+            r#""pass": "hunter22" "core": 1"#,
+            r#""pass": ["hunter22"]"#,
+            r#""url": "https://alice:hunter22@hsm.example""#,
+            r#""fingerprint": "hunter22""#,
+            r#""pass": "hunter22"#,
+        ] {
+            assert!(!refusal(entry).contains("hunter"), "{entry}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_warning() {
+        assert_eq!(with(r#""colour": "blue""#).unwrap().warnings, ["'colour' is not a known key"]);
+    }
+
+    #[test]
+    fn without_a_url_nothing_works() {
+        assert!(Configuration::parse("{}").unwrap_err().to_string().contains("'url'"));
+    }
+
+    #[test]
+    fn files_are_meant_from_the_configuration_s_folder() {
+        let text = format!(r#"{{{URL}, "ca_file": "ca.pem", "pass_file": "/etc/pass", "log_output": "a/b.log"}}"#);
+        let written = Written::new("relative", "client.json", &text, 0o600);
+        let configuration = Configuration::read(&written.0.join("client.json")).unwrap();
+        assert_eq!(configuration.ca_file, Some(written.0.join("ca.pem")));
+        assert_eq!(configuration.password_file, Some(PathBuf::from("/etc/pass")));
+        assert_eq!(configuration.log_output, Some(written.0.join("a/b.log")));
+        assert!(configuration.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_a_warning() {
+        let written = Written::new("readable", "client.json", &format!("{{{URL}}}"), 0o644);
+        let configuration = Configuration::read(&written.0.join("client.json")).unwrap();
+        assert!(configuration.warnings[0].contains("chmod o-rwx"), "{:?}", configuration.warnings);
+    }
+
+    #[test]
+    fn files_that_are_none_are_errors_with_their_name() {
+        let written = Written::new("broken", "client.json", "\u{201c}", 0o600);
+        std::fs::write(written.0.join("latin1.json"), b"{\"user\": \"J\xfcrgen\"}").unwrap();
+        std::fs::write(written.0.join("large.json"), vec![b' '; 1024 * 1024 + 1]).unwrap();
+        for (name, what) in [
+            ("missing.json", "cannot be read"),
+            (".", "cannot be read"),
+            ("client.json", "typographic quotes in line 1"),
+            ("latin1.json", "not UTF-8 at byte 11"),
+            ("large.json", "larger than"),
+        ] {
+            let path = written.0.join(name);
+            let error = Configuration::read(&path).unwrap_err().to_string();
+            assert!(error.starts_with(&path.display().to_string()) && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_search_prefers_the_environment_then_the_home() {
+        let written = Written::new("search", ".config/privyseal/client.json", "{}", 0o600);
+        let home = written.0.clone().into_os_string();
+        let at_home = written.0.join(".config/privyseal/client.json");
+        let environment = |named: &'static str| {
+            let home = home.clone();
+            move |name: &str| match name {
+                "HOME" => Some(home.clone()),
+                "PRIVYSEAL_CONFIG" => Some(OsString::from(named)),
+                _ => None,
+            }
+        };
+        assert_eq!(search(environment("/nowhere/client.json")), Some(PathBuf::from("/nowhere/client.json")));
+        assert_eq!(search(environment("")), Some(at_home.clone()));
+        assert_ne!(search(|_| None), Some(at_home));
+    }
+
+    #[test]
+    fn a_secret_is_one_line() {
+        let written = Written::new("secret", "one", "correct horse\r\n", 0o600);
+        assert_eq!(read_secret(&written.0.join("one")), Ok(Secret::from("correct horse")));
+        for content in ["", "\n", "hunter22\nx", "hunter22\0", "hunter22\r\r\n"] {
+            std::fs::write(written.0.join("bad"), content).unwrap();
+            let error = read_secret(&written.0.join("bad")).unwrap_err().to_string();
+            assert!(!error.contains("hunter"), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn the_auxiliary_vector_tells_who_has_more_rights() {
+        let vector =
+            |pairs: &[[usize; 2]]| -> Vec<u8> { pairs.iter().flatten().flat_map(|word| word.to_ne_bytes()).collect() };
+        assert!(is_secure(&vector(&[[6, 4096], [AT_SECURE, 1], [0, 0]])));
+        assert!(!is_secure(&vector(&[[6, AT_SECURE], [AT_SECURE, 0], [0, 0]])));
+        assert!(!is_secure(&vector(&[])) && !is_secure(&[23, 0, 0]));
+        assert!(!runs_with_more_rights());
+    }
+}

@@ -319,3 +319,187 @@ fn chunk_size(line: &[u8]) -> Option<usize> {
     }
     usize::from_str_radix(size, 16).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1000;
+
+    /// Delivers the text in pieces of one size, then ends.
+    struct Pieces<'a>(std::slice::Chunks<'a, u8>);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let piece = self.0.next().unwrap_or_default();
+            buffer[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    fn read(text: &str, size: usize) -> Result<Response, ReadError> {
+        read_response(&mut Pieces(text.as_bytes().chunks(size)), LIMIT)
+    }
+
+    fn invalid(text: &str) -> &'static str {
+        match read(text, READ_SIZE) {
+            Err(ReadError::Invalid(what)) => what,
+            other => panic!("{text:?} gave {other:?}"),
+        }
+    }
+
+    const GOOD: [(&str, u16, &str, bool); 12] = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true),
+        ("HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello", 200, "hello", true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, "", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive, Close\r\n\r\n", 200, "", false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", false),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", 403, "no", true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello", true),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n02\r\nlo\r\n0\r\nA: b\r\n\r\n",
+            200,
+            "hello",
+            true,
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\nto the end", 200, "to the end", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi and more", 200, "hi", false),
+        ("HTTP/1.1 503 Wait\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 503, "", true),
+    ];
+
+    #[test]
+    fn reads_responses_however_they_are_cut() {
+        for (text, status, body, keep_alive) in GOOD {
+            for size in [1, 2, 3, 7, 19, READ_SIZE] {
+                let response = read(text, size).unwrap();
+                assert_eq!((response.status, &response.body[..]), (status, body.as_bytes()), "{text:?} by {size}");
+                // Bytes behind the body are seen only if they came along with it.
+                assert!(response.keep_alive == keep_alive || text.ends_with("more"), "{text:?} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_beginning_of_a_response_is_no_response() {
+        for (text, status, ..) in GOOD {
+            for length in 0..text.len() {
+                match read(&text[..length], READ_SIZE) {
+                    Err(ReadError::Nothing(_)) => assert_eq!(length, 0),
+                    Err(ReadError::Cut(_)) => assert!(length > 0),
+                    Ok(response) => assert!(text.ends_with("end") || text.ends_with("more"), "{status} {response:?}"),
+                    Err(ReadError::Invalid(what)) => panic!("{what}: {:?}", &text[..length]),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_bodies_whose_end_is_in_doubt() {
+        for headers in [
+            "Content-Length: 5\r\nContent-Length: 5",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Content-Length: +5",
+            "Content-Length: -5",
+            "Content-Length: 5, 5",
+            "Content-Length: 0x5",
+            "Content-Length:",
+            "Content-Length: 99999999999999999999999",
+        ] {
+            let what = invalid(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nhello"));
+            assert!(what.contains("doubt") || what.contains("length"), "{headers}: {what}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_http() {
+        for text in [
+            "hello\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 -20 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "\x16\x03\x01\x02",
+        ] {
+            invalid(text);
+        }
+    }
+
+    #[test]
+    fn refuses_bad_chunks() {
+        for chunks in [
+            "x\r\nhello\r\n",
+            "\r\nhello",
+            "+5\r\nhello\r\n",
+            "4\r\nhello\r\n0\r\n\r\n",
+            "fffffffffffffffff\r\n",
+            "5 5\r\n",
+        ] {
+            invalid(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_too_large() {
+        let huge = "x".repeat(70_000);
+        assert_eq!(invalid("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"), "the body is too large");
+        assert_eq!(
+            invalid("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"),
+            "the body is too large"
+        );
+        assert_eq!(invalid(&format!("HTTP/1.1 200 OK\r\n\r\n{huge}")), "the body is too large");
+        assert_eq!(invalid(&format!("HTTP/1.1 200 OK\r\nA: {huge}\r\n\r\n")), "the head is too large");
+        assert_eq!(
+            invalid(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{huge}")),
+            "a line without an end"
+        );
+        assert_eq!(
+            invalid(&format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}\r\n",
+                "a: b\r\n".repeat(65)
+            )),
+            "too many trailers"
+        );
+        assert_eq!(invalid(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(9)), "too many interim responses");
+        invalid(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(65)));
+    }
+
+    #[test]
+    fn two_small_chunks_do_not_add_up_beyond_the_limit() {
+        let chunk = format!("258\r\n{}\r\n", "x".repeat(600));
+        invalid(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_wait_that_is_no_number_is_none() {
+        let retry_after = |value: &str| {
+            let text = format!("HTTP/1.1 503 Wait\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
+            read(&text, READ_SIZE).unwrap().retry_after
+        };
+        assert_eq!(retry_after("7"), Some(7));
+        assert_eq!(retry_after("Mon, 23 Nov 2026 11:15:00 GMT"), None);
+        assert_eq!(retry_after("-1"), None);
+    }
+
+    #[test]
+    fn a_request_is_one_piece() {
+        let request = Request {
+            method: "POST",
+            target: "/api/v1/x".to_owned(),
+            body: Zeroizing::new(b"{}".to_vec()),
+            idempotency_key: Some("k".to_owned()),
+        };
+        let bytes = request.bytes("hsm:8443", Some("Basic YQ=="));
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("POST /api/v1/x HTTP/1.1\r\nHost: hsm:8443\r\n"));
+        assert!(text.contains("\r\nAuthorization: Basic YQ==\r\n") && text.contains("\r\nIdempotency-Key: k\r\n"));
+        assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n{}"));
+    }
+}

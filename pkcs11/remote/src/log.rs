@@ -96,3 +96,72 @@ fn date(mut days: u64) -> (u64, u64, u64) {
     }
     (year, month, days + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn path(test: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("privyseal-log-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn writes_what_the_level_allows_one_line_each() {
+        let path = path("lines");
+        let log = Log::open(2, Some(&path));
+        log.write(1, "first\nforged");
+        log.clone().write(2, "second");
+        log.write(3, "too much");
+        log.write(0, "never");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let messages: Vec<&str> = text.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+        assert_eq!(messages, ["first forged", "second"]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn appends_to_what_is_there() {
+        let path = path("append");
+        Log::open(1, Some(&path)).write(1, "one");
+        Log::open(1, Some(&path)).write(1, "two");
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn level_zero_makes_no_file() {
+        let path = path("silent");
+        Log::open(0, Some(&path)).write(1, "nothing");
+        assert!(!path.exists());
+        assert!(!Log::silent().is_on(1));
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_followed() {
+        let (target, link) = (path("target"), path("link"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        Log::open(1, Some(&link)).write(1, "nothing");
+        assert!(!target.exists());
+        std::fs::remove_file(link).unwrap();
+    }
+
+    #[test]
+    fn dates_are_the_calendar_s() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399, "2000-02-28T23:59:59.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
+            (1_795_432_500, "2026-11-23T11:15:00.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(seconds, 0), text);
+        }
+    }
+}

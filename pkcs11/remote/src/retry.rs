@@ -159,3 +159,151 @@ fn problem(response: &Response) -> Error {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    type Answer = fn() -> Result<Response, Failure>;
+
+    /// Nodes that answer from a list, node by node and try by try; the last entry repeats.
+    struct Scripted {
+        answers: Vec<Vec<Answer>>,
+        asked: Mutex<Vec<usize>>,
+        pauses: Mutex<Vec<Duration>>,
+    }
+
+    impl Nodes for Scripted {
+        fn count(&self) -> usize {
+            self.answers.len()
+        }
+
+        fn name(&self, node: usize) -> String {
+            format!("node {node}")
+        }
+
+        fn send(&self, node: usize, _request: &Request, _deadline: Instant) -> Result<Response, Failure> {
+            let mut asked = self.asked.lock().unwrap();
+            let turn = asked.iter().filter(|other| **other == node).count();
+            asked.push(node);
+            self.answers[node][turn.min(self.answers[node].len() - 1)]()
+        }
+
+        fn pause(&self, length: Duration) {
+            self.pauses.lock().unwrap().push(length);
+        }
+    }
+
+    fn response(status: u16, retry_after: Option<u64>, body: &str) -> Result<Response, Failure> {
+        Ok(Response { status, retry_after, keep_alive: true, body: Zeroizing::new(body.as_bytes().to_vec()) })
+    }
+
+    fn done() -> Result<Response, Failure> {
+        response(200, None, "{}")
+    }
+
+    fn down() -> Result<Response, Failure> {
+        Err(Failure::Network("refused".to_owned()))
+    }
+
+    fn slow() -> Result<Response, Failure> {
+        Err(Failure::TimedOut)
+    }
+
+    fn busy() -> Result<Response, Failure> {
+        response(503, Some(1), r#"{"type": "urn:privyseal:problem:unavailable", "detail": "the keeper"}"#)
+    }
+
+    fn locked() -> Result<Response, Failure> {
+        response(503, None, r#"{"type": "urn:privyseal:problem:appliance-locked", "title": "It is locked"}"#)
+    }
+
+    fn wrong_pin() -> Result<Response, Failure> {
+        response(403, None, r#"{"type": "urn:privyseal:problem:pin-incorrect", "detail": "9 attempts are left"}"#)
+    }
+
+    fn untrusted() -> Result<Response, Failure> {
+        Err(Failure::Final(Error::Untrusted("another CA".to_owned())))
+    }
+
+    struct Told {
+        result: Result<u16, Error>,
+        asked: Vec<usize>,
+        pauses: Vec<u128>,
+        preferred: usize,
+    }
+
+    fn play(answers: &[&[Answer]]) -> Told {
+        let answers = answers.iter().map(|node| node.to_vec()).collect();
+        let nodes = Scripted { answers, asked: Mutex::default(), pauses: Mutex::default() };
+        let policy = Policy { timeout: Duration::from_secs(10), retries: 2, preferred: AtomicUsize::new(0) };
+        let request =
+            Request { method: "GET", target: "/".to_owned(), body: Zeroizing::default(), idempotency_key: None };
+        Told {
+            result: policy.send(&nodes, &request).map(|response| response.status),
+            asked: nodes.asked.into_inner().unwrap(),
+            pauses: nodes.pauses.into_inner().unwrap().iter().map(Duration::as_millis).collect(),
+            preferred: policy.preferred.into_inner(),
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_asked_three_times() {
+        let told = play(&[&[down]]);
+        assert_eq!(told.result, Err(Error::Unreachable("refused".to_owned())));
+        assert_eq!((told.asked, told.pauses), (vec![0; 3], vec![100, 200]));
+    }
+
+    #[test]
+    fn a_retry_can_succeed() {
+        assert_eq!(play(&[&[down, busy, done]]).result, Ok(200));
+    }
+
+    #[test]
+    fn a_503_s_own_wait_is_kept() {
+        assert_eq!(play(&[&[busy, done]]).pauses, [1000]);
+    }
+
+    #[test]
+    fn refusals_are_final() {
+        let told = play(&[&[wrong_pin], &[done]]);
+        let (name, detail) = ("pin-incorrect".to_owned(), "9 attempts are left".to_owned());
+        assert_eq!(told.result, Err(Error::Problem { name, status: 403, detail }));
+        assert_eq!(told.asked, [0]);
+        assert_eq!(play(&[&[untrusted], &[done]]).asked, [0]);
+    }
+
+    #[test]
+    fn the_next_node_takes_over_and_is_preferred() {
+        for failed in [down, slow, busy, locked] {
+            let told = play(&[&[failed], &[done]]);
+            assert_eq!((told.result, told.asked, told.preferred), (Ok(200), vec![0, 1], 1));
+        }
+    }
+
+    #[test]
+    fn who_was_too_slow_is_not_asked_again() {
+        let told = play(&[&[slow]]);
+        assert_eq!(told.result, Err(Error::Unreachable("node 0 did not answer within 10000 ms".to_owned())));
+        assert_eq!(told.asked, [0]);
+        assert_eq!(play(&[&[slow], &[down]]).asked, [0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_locked_appliance_stays_locked() {
+        let told = play(&[&[locked]]);
+        assert_eq!((told.result.unwrap_err().problem(), told.asked), (Some("appliance-locked"), vec![0]));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_document_is_named_by_its_status() {
+        let told = play(&[&[|| response(302, None, "<html>")]]);
+        assert_eq!(told.result.unwrap_err().problem(), Some("http-302"));
+        let told = play(&[&[|| response(400, None, r#"{"type": "about:blank"}"#)]]);
+        assert_eq!(told.result.unwrap_err().problem(), Some("http-400"));
+    }
+}

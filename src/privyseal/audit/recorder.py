@@ -86,10 +86,11 @@ class Recorder:
 
     def _write(self, group: list[_Entry]) -> list[int | Exception]:
         with self._store.write_fast() as cursor:
-            present = cursor.generation()
-            fresh = [entry for entry in group if entry.basis is None or entry.basis == present]
-            first = events.write(cursor, list(chain.from_iterable(entry.events for entry in fresh))) if fresh else 0
-        return _numbers(group, present, first)
+            head = cursor.head()
+            fresh = [entry for entry in group if entry.basis is None or entry.basis == head.generation]
+            if fresh:
+                events.write(cursor, head.last_event, list(chain.from_iterable(entry.events for entry in fresh)))
+        return _numbers(group, head.generation, head.last_event + 1)
 
 
 def _numbers(group: list[_Entry], present: int, first: int) -> list[int | Exception]:

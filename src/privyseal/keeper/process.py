@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO
 
 import msgspec
 
@@ -46,7 +47,8 @@ class Connection:
     def serve(self) -> None:
         """Answer frames until the worker goes away or talks nonsense."""
         with self._sock:
-            while (body := self._read_frame()) is not None:
+            stream = self._sock.makefile("rb")
+            while body := _read_frame(stream):
                 try:
                     messages = frames.requests(body)
                 except msgspec.DecodeError:
@@ -89,25 +91,14 @@ class Connection:
         except OSError:
             _log.warning("a worker went away before its answer")
 
-    def _read_frame(self) -> bytearray | None:
-        head = self._read(4)
-        if head is None:
-            return None
-        length = int.from_bytes(head, "big")
-        return self._read(length) if length <= frames.MAX_FRAME else None
 
-    def _read(self, length: int) -> bytearray | None:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        while view:
-            try:
-                count = self._sock.recv_into(view)
-            except OSError:
-                return None
-            if not count:
-                return None
-            view = view[count:]
-        return buffer
+def _read_frame(stream: BinaryIO) -> bytes:
+    """Read one frame; nothing when the worker has gone or the frame is too long."""
+    try:
+        length = int.from_bytes(stream.read(4), "big")
+        return stream.read(length) if length <= frames.MAX_FRAME else b""
+    except OSError:
+        return b""
 
 
 class Batch:

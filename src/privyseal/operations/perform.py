@@ -23,7 +23,7 @@ from privyseal.model.access import User
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.authenticate import Credentials, authenticate
-from privyseal.store.times import now
+from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
@@ -50,7 +50,17 @@ class Act:
 
     def event(self, appliance: Appliance, user: str, outcome: Outcome, **more: str | None) -> Event:
         """Make the event of this act."""
-        return Event(now(), appliance.node, user, self.operation, outcome, self.core, self.key, self.mechanism, **more)
+        return Event(
+            time=now_micros(),
+            node=appliance.node,
+            user=user,
+            operation=self.operation,
+            core=self.core,
+            key=self.key,
+            mechanism=self.mechanism,
+            outcome=outcome,
+            **more,
+        )
 
 
 async def perform(

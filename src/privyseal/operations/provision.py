@@ -16,7 +16,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.operations.manage_cores import blank_core
 from privyseal.store import appliance, attempts, cores, events, users
 from privyseal.store.store import Store
-from privyseal.store.times import now
+from privyseal.store.times import now_micros
 from privyseal.tls import write_private
 from privyseal.wire import frames
 
@@ -48,7 +48,9 @@ def provision(store: Store, place: Place, node: str, password: str) -> None:
     check_strength(password)
     slot = ask_once(place.keeper, frames.Provision(_key_file(place, create=True)), frames.Slot)
     stored = hash_password(password)
-    event = Event(now(), node, ADMINISTRATOR, "appliance:provision", Outcome.DONE)
+    event = Event(
+        time=now_micros(), node=node, user=ADMINISTRATOR, operation="appliance:provision", outcome=Outcome.DONE
+    )
     with store.write() as connection:
         appliance.create(connection, node)
         appliance.add_slot(connection, appliance.KEY_FILE, slot.sealed)

@@ -13,6 +13,7 @@ from privyseal.operations.manage_cores import CountedCore
 from privyseal.operations.manage_users import Account
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
+from privyseal.store.times import from_micros
 from privyseal.wire.uri import key_uri
 
 Document = dict[str, Any]
@@ -101,7 +102,7 @@ def event_document(recorded: Recorded) -> Document:
     event = recorded.event
     return {
         "number": recorded.number,
-        "time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": from_micros(event.time).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "node": event.node,
         "user": event.user,
         "operation": event.operation,

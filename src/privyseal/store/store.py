@@ -4,8 +4,10 @@ A writing transaction takes its lock at its start (`BEGIN IMMEDIATE`), so that w
 commits. On SQLite a commit is on the disk when it returns (WAL, `synchronous=FULL`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +105,16 @@ def changed(connection: Connection) -> None:
     connection.execute(update(tables.appliance).values(generation=tables.appliance.c.generation + 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a writer of events has to know: the present generation, and the number of the last event."""
+
+    generation: int
+    last_event: int
+
+
 class Cursor:
-    """A driver's cursor that takes `?` in statements on every database."""
+    """A driver's cursor with the few statements that every signature waits for, for either database."""
 
     def __init__(self, cursor: Any, dialect: str) -> None:
         self._cursor = cursor
@@ -115,24 +125,36 @@ class Cursor:
         if not self._postgresql:
             self._cursor.execute("BEGIN IMMEDIATE")
 
-    def lock_record(self) -> None:
-        """Let one transaction at a time number events; SQLite's write lock does that already."""
-        if self._postgresql:
+    def head(self) -> Head:
+        """Read the head. From here on no other transaction numbers events until this one ends."""
+        if self._postgresql:  # SQLite's write lock does that already
             self._cursor.execute(_ADVISORY_LOCK)
+        present, last = self._cursor.execute(_HEAD).fetchone() or (0, None)
+        return Head(int(present), int(last or 0))
 
-    def value(self, statement: str) -> Any:
-        """Give the first column of the first row."""
-        return self._cursor.execute(statement).fetchone()[0]
+    def insert(self, table: str, columns: Mapping[str, str], first: int, rows: bytes) -> None:
+        """Write a JSON array of arrays into a table whose first column is `number`, counted from `first`."""
+        statement = _insert_statement(table, tuple(columns.items()), postgresql=self._postgresql)
+        self._cursor.execute(statement, (first, rows.decode()))
 
-    def many(self, statement: str, rows: list[tuple[object, ...]]) -> None:
-        """Carry out a statement once for each row."""
-        self._cursor.executemany(statement.replace("?", "%s") if self._postgresql else statement, rows)
-
-    def generation(self) -> int:
-        """Read the generation, as the function of that name."""
-        return int(self.value("SELECT generation FROM appliance"))
+    def close(self) -> None:
+        """Give the cursor back."""
+        self._cursor.close()
 
 
+@cache
+def _insert_statement(table: str, columns: tuple[tuple[str, str], ...], *, postgresql: bool) -> str:
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    if postgresql:
+        values = ", ".join(f"(value->>{index})::{kind}" for index, (_, kind) in enumerate(columns))
+        source = "json_array_elements(%s::json) WITH ORDINALITY AS given(value, place)"
+        number = "%s::bigint + place - 1"
+        return f'INSERT INTO {table} ("number", {names}) SELECT {number}, {values} FROM {source}'  # noqa: S608 - ours
+    values = ", ".join(f"value->>{index}" for index in range(len(columns)))
+    return f'INSERT INTO {table} ("number", {names}) SELECT ? + key, {values} FROM json_each(?)'  # noqa: S608 - ours
+
+
+_HEAD = "SELECT generation, (SELECT max(number) FROM events) FROM appliance"
 _GENERATION = select(tables.appliance.c.generation)
 _ADVISORY_LOCK = f"SELECT pg_advisory_xact_lock({_RECORD_LOCK})"
 

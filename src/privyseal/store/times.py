@@ -1,6 +1,7 @@
 """Times as the tables hold them: microseconds since the epoch."""
 
 from datetime import UTC, datetime, timedelta
+from time import time_ns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -8,6 +9,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def now() -> datetime:
     """Give the time, in UTC."""
     return datetime.now(UTC)
+
+
+def now_micros() -> int:
+    """Give the time as the tables hold it."""
+    return time_ns() // 1000
 
 
 def to_micros(time: datetime) -> int:

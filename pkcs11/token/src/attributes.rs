@@ -1,0 +1,221 @@
+//! The attributes of key objects (PKCS #11 v2.40, sections 4.4 to 4.9) and templates over them.
+//!
+//! Always true: the values that make up a private key are never here; asking for them is `AttributeSensitive`.
+
+use privyseal_sys::*;
+
+use crate::der;
+use crate::error::Error;
+use crate::key::{Class, Key};
+use crate::mechanism;
+use crate::public_key::PublicKey;
+
+/// The value of one attribute of a key's public or private object, as its bytes in C.
+pub fn value(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+    common(key, class, kind)
+        .or_else(|| match class {
+            Class::Public => of_public(key, kind),
+            Class::Private => of_private(key, kind),
+        })
+        .or_else(|| of_type(&key.public, kind))
+        .ok_or_else(|| missing(&key.public, class, kind))
+}
+
+/// The bytes of all attributes together, for `C_GetObjectSize`.
+pub fn size(key: &Key, class: Class) -> usize {
+    let kinds = (0..=CKA_ALWAYS_AUTHENTICATE).chain([CKA_ALLOWED_MECHANISMS]);
+    kinds.filter_map(|kind| value(key, class, kind).ok()).map(|value| value.len()).sum()
+}
+
+fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
+    Some(match kind {
+        CKA_CLASS => ulong(class.code()),
+        CKA_TOKEN | CKA_LOCAL => truth(true),
+        // A program has to find the private key before it logs in; the appliance asks for the PIN when it is used.
+        CKA_PRIVATE => truth(false),
+        CKA_MODIFIABLE | CKA_COPYABLE | CKA_DESTROYABLE | CKA_DERIVE => truth(false),
+        CKA_LABEL => key.record.label.clone().into_bytes(),
+        CKA_ID => key.id.to_be_bytes().to_vec(),
+        CKA_KEY_TYPE => ulong(key_type(&key.public).0),
+        CKA_KEY_GEN_MECHANISM => ulong(key_type(&key.public).1),
+        CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE => vec![],
+        CKA_PUBLIC_KEY_INFO => key.record.public_key.clone(),
+        CKA_ALLOWED_MECHANISMS => mechanism::allowed(&key.public).into_iter().flat_map(CK_ULONG::to_ne_bytes).collect(),
+        _ => return None,
+    })
+}
+
+fn of_public(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
+    match (kind, &key.public) {
+        (CKA_VERIFY, _) => Some(truth(true)),
+        (CKA_ENCRYPT | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_TRUSTED, _) => Some(truth(false)),
+        (CKA_MODULUS_BITS, PublicKey::Rsa { modulus, .. }) => Some(ulong(bits(modulus))),
+        _ => None,
+    }
+}
+
+fn of_private(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
+    match kind {
+        CKA_SIGN => Some(truth(key.record.operations.iter().any(|operation| operation == "key:sign"))),
+        CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => Some(truth(true)),
+        CKA_EXTRACTABLE | CKA_ALWAYS_AUTHENTICATE | CKA_WRAP_WITH_TRUSTED => Some(truth(false)),
+        CKA_DECRYPT | CKA_SIGN_RECOVER | CKA_UNWRAP => Some(truth(false)),
+        _ => None,
+    }
+}
+
+fn of_type(public: &PublicKey, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
+    match (public, kind) {
+        (PublicKey::Rsa { modulus, .. }, CKA_MODULUS) => Some(modulus.clone()),
+        (PublicKey::Rsa { exponent, .. }, CKA_PUBLIC_EXPONENT) => Some(exponent.clone()),
+        (PublicKey::Ec { parameters, .. } | PublicKey::Edwards { parameters, .. }, CKA_EC_PARAMS) => {
+            Some(parameters.clone())
+        }
+        // The private object shows the point too: programs that hold only that half need it to know the public key.
+        (PublicKey::Ec { point, .. } | PublicKey::Edwards { point, .. }, CKA_EC_POINT) => {
+            Some(der::octet_string(point))
+        }
+        _ => None,
+    }
+}
+
+fn missing(public: &PublicKey, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Error {
+    let secret = match public {
+        PublicKey::Rsa { .. } => matches!(
+            kind,
+            CKA_PRIVATE_EXPONENT | CKA_PRIME_1 | CKA_PRIME_2 | CKA_EXPONENT_1 | CKA_EXPONENT_2 | CKA_COEFFICIENT
+        ),
+        _ => kind == CKA_VALUE,
+    };
+    match class {
+        Class::Private if secret => Error::AttributeSensitive,
+        _ => Error::AttributeTypeInvalid,
+    }
+}
+
+fn key_type(public: &PublicKey) -> (CK_KEY_TYPE, CK_MECHANISM_TYPE) {
+    match public {
+        PublicKey::Rsa { .. } => (CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN),
+        PublicKey::Ec { .. } => (CKK_EC, CKM_EC_KEY_PAIR_GEN),
+        PublicKey::Edwards { .. } => (CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN),
+    }
+}
+
+fn ulong(value: CK_ULONG) -> Vec<u8> {
+    value.to_ne_bytes().to_vec()
+}
+
+fn truth(value: bool) -> Vec<u8> {
+    vec![if value { CK_TRUE } else { CK_FALSE }]
+}
+
+fn bits(modulus: &[u8]) -> CK_ULONG {
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    (8 * modulus.len() - unused) as CK_ULONG
+}
+
+/// What a find wants: every attribute with exactly this value. An empty template wants all objects.
+#[derive(Clone, Debug, Default)]
+pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
+
+impl Template {
+    /// Takes the attributes over as the program gave them.
+    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Template {
+        Template(attributes)
+    }
+
+    /// Whether the object has all the wanted values.
+    pub fn matches(&self, key: &Key, class: Class) -> bool {
+        self.0.iter().all(|(kind, wanted)| value(key, class, *kind).is_ok_and(|found| found == *wanted))
+    }
+
+    /// Whether it can match no key at all, for example because it wants certificates.
+    pub fn is_hopeless(&self) -> bool {
+        let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
+        let id = self.wanted(CKA_ID).is_some_and(|id| id.len() != size_of::<u64>());
+        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || str::from_utf8(label).is_err());
+        let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
+        let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
+        id || label || class || token
+    }
+
+    /// The wanted label, for the appliance to search by.
+    pub fn label(&self) -> Option<String> {
+        self.wanted(CKA_LABEL).and_then(|label| String::from_utf8(label.to_vec()).ok())
+    }
+
+    /// The wanted id as the appliance writes it.
+    pub fn id(&self) -> Option<String> {
+        let id = self.wanted(CKA_ID)?;
+        Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn wanted(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
+        self.0.iter().find(|(listed, _)| *listed == kind).map(|(_, value)| &value[..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::tests::{ec_key, edwards_key, rsa_key};
+
+    #[test]
+    fn a_private_key_is_findable_sensitive_and_stays_where_it_is() {
+        let key = ec_key();
+        let private = |kind| value(&key, Class::Private, kind).unwrap();
+        for kind in [CKA_SENSITIVE, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_TOKEN, CKA_LOCAL, CKA_SIGN] {
+            assert_eq!(private(kind), [CK_TRUE]);
+        }
+        for kind in [CKA_PRIVATE, CKA_EXTRACTABLE, CKA_ALWAYS_AUTHENTICATE, CKA_UNWRAP, CKA_DERIVE, CKA_DECRYPT] {
+            assert_eq!(private(kind), [CK_FALSE]);
+        }
+    }
+
+    #[test]
+    fn private_values_are_sensitive() {
+        let refusal = |key: &Key, class, kind| value(key, class, kind).unwrap_err();
+        assert_eq!(refusal(&ec_key(), Class::Private, CKA_VALUE), Error::AttributeSensitive);
+        assert_eq!(refusal(&rsa_key(), Class::Private, CKA_PRIME_1), Error::AttributeSensitive);
+        assert_eq!(refusal(&rsa_key(), Class::Public, CKA_PRIME_1), Error::AttributeTypeInvalid);
+        assert_eq!(refusal(&rsa_key(), Class::Private, CKA_VALUE), Error::AttributeTypeInvalid);
+        assert_eq!(refusal(&ec_key(), Class::Public, CKA_MODULUS), Error::AttributeTypeInvalid);
+    }
+
+    #[test]
+    fn each_type_shows_its_public_key() {
+        assert_eq!(value(&ec_key(), Class::Public, CKA_EC_POINT).unwrap()[..3], [4, 65, 4]);
+        assert_eq!(value(&edwards_key(), Class::Private, CKA_EC_POINT).unwrap()[..3], [4, 32, 0x11]);
+        assert_eq!(value(&rsa_key(), Class::Public, CKA_MODULUS_BITS).unwrap(), ulong(16));
+        assert_eq!(value(&rsa_key(), Class::Private, CKA_PUBLIC_EXPONENT).unwrap(), [1, 0, 1]);
+    }
+
+    #[test]
+    fn a_key_without_the_right_to_sign_says_so() {
+        let mut key = ec_key();
+        key.record.operations = vec!["key:read".to_owned()];
+        assert_eq!(value(&key, Class::Private, CKA_SIGN).unwrap(), [CK_FALSE]);
+    }
+
+    #[test]
+    fn templates_match_every_value_or_not_at_all() {
+        let key = ec_key();
+        let template = |attributes: &[(CK_ATTRIBUTE_TYPE, &[u8])]| {
+            Template::new(attributes.iter().map(|(kind, value)| (*kind, value.to_vec())).collect())
+        };
+        let private = ulong(CKO_PRIVATE_KEY);
+        assert!(template(&[]).matches(&key, Class::Public));
+        assert!(template(&[(CKA_LABEL, b"release"), (CKA_CLASS, &private)]).matches(&key, Class::Private));
+        assert!(!template(&[(CKA_LABEL, b"release"), (CKA_CLASS, &private)]).matches(&key, Class::Public));
+        assert!(!template(&[(CKA_LABEL, b"releas")]).matches(&key, Class::Public));
+        assert!(!template(&[(CKA_MODULUS, b"")]).matches(&key, Class::Public));
+    }
+
+    #[test]
+    fn a_search_for_certificates_asks_nobody() {
+        let certificates = Template::new(vec![(CKA_CLASS, ulong(CKO_CERTIFICATE))]);
+        let short_id = Template::new(vec![(CKA_ID, vec![1])]);
+        assert!(certificates.is_hopeless() && short_id.is_hopeless());
+        assert!(!Template::default().is_hopeless());
+    }
+}

@@ -1,0 +1,223 @@
+//! Digests, signatures, verification and random bytes.
+//!
+//! What is always true of an operation (PKCS #11 v2.40, sections 5.10 to 5.12): Init refuses while one is active; a
+//! question for the length and a buffer that is too small leave it active; every other result of the call that would
+//! end it ends it.
+
+use privyseal_sys::*;
+
+use crate::error::Error;
+use crate::key::Class;
+use crate::lock::lock;
+use crate::module::Module;
+use crate::operation::{Digesting, Kind, Produced, Room, Signing};
+use crate::session::{Operations, Session};
+
+impl Module {
+    /// Begins a digest.
+    pub fn digest_init(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        begin(&mut operations.digest, || Digesting::start(kind, parameter))
+    }
+
+    /// Takes a part of the message to digest.
+    pub fn digest_update(&self, session: CK_SESSION_HANDLE, part: &[u8]) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let digesting = operations.digest.as_mut().ok_or(Error::OperationNotInitialized)?;
+        digesting.multipart = true;
+        digesting.update(part);
+        Ok(())
+    }
+
+    /// Ends a digest: `message` is all of it for `C_Digest`, None for `C_DigestFinal`.
+    pub fn digest(&self, session: CK_SESSION_HANDLE, message: Option<&[u8]>, room: Room) -> Result<Produced, Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let mut digesting = operations.digest.take().ok_or(Error::OperationNotInitialized)?;
+        one_part_or_many(message, digesting.multipart)?;
+        if let Some(refusal) = room.refusal(digesting.hash.length()) {
+            operations.digest = Some(digesting);
+            return Ok(refusal);
+        }
+        digesting.update(message.unwrap_or_default());
+        Ok(Produced::Bytes(digesting.finish()))
+    }
+
+    /// Begins a signature. A key with a PIN wants a login first.
+    pub fn sign_init(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        begin(&mut operations.sign, || {
+            let signing = self.start(&session, Class::Private, kind, parameter, key)?;
+            authorised(&session, &signing)?;
+            Ok(signing)
+        })
+    }
+
+    /// Takes a part of what is signed.
+    pub fn sign_update(&self, session: CK_SESSION_HANDLE, part: &[u8]) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        update(&mut operations.sign, part)
+    }
+
+    /// Ends a signature: `data` is all of it for `C_Sign`, None for `C_SignFinal`.
+    pub fn sign(&self, session: CK_SESSION_HANDLE, data: Option<&[u8]>, room: Room) -> Result<Produced, Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let mut signing = operations.sign.take().ok_or(Error::OperationNotInitialized)?;
+        one_part_or_many(data, signing.multipart)?;
+        if let Some(refusal) = room.refusal(signing.length()) {
+            operations.sign = Some(signing);
+            return Ok(refusal);
+        }
+        signing.update(data.unwrap_or_default())?;
+        self.conclude(&session, signing).map(Produced::Bytes)
+    }
+
+    /// Begins a verification.
+    pub fn verify_init(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        begin(&mut operations.verify, || self.start(&session, Class::Public, kind, parameter, key))
+    }
+
+    /// Takes a part of what was signed.
+    pub fn verify_update(&self, session: CK_SESSION_HANDLE, part: &[u8]) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        update(&mut operations.verify, part)
+    }
+
+    /// Ends a verification: `data` is all of it for `C_Verify`, None for `C_VerifyFinal`. A signature that is not the
+    /// key's is `SignatureInvalid`.
+    pub fn verify(&self, session: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &[u8]) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let mut verifying = operations.verify.take().ok_or(Error::OperationNotInitialized)?;
+        one_part_or_many(data, verifying.multipart)?;
+        verifying.update(data.unwrap_or_default())?;
+        if signature.len() != verifying.length() {
+            return Err(Error::SignatureLenRange);
+        }
+        let (order, input) = verifying.finish(session.token.core)?;
+        let valid = self.appliance()?.verify(&order, &input, signature);
+        match valid.map_err(|error| self.refused("verify", error))? {
+            true => Ok(()),
+            false => Err(Error::SignatureInvalid),
+        }
+    }
+
+    /// Ends an operation whose last call had arguments that could not be read.
+    pub fn end(&self, session: CK_SESSION_HANDLE, kind: Kind) {
+        if let Ok(session) = self.session(session) {
+            lock(&session.operations).end(kind);
+        }
+    }
+
+    /// Random bytes from the appliance.
+    pub fn random(&self, session: CK_SESSION_HANDLE, length: usize) -> Result<Vec<u8>, Error> {
+        let session = self.session(session)?;
+        let random = self.appliance()?.random(session.token.core, length);
+        random.map_err(|error| self.refused("random", error))
+    }
+
+    /// The appliance's generator takes no seed from anybody.
+    pub fn seed_random(&self, session: CK_SESSION_HANDLE) -> Error {
+        self.session(session).err().unwrap_or(Error::RandomSeedNotSupported)
+    }
+
+    fn start(
+        &self,
+        session: &Session,
+        class: Class,
+        kind: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<Signing, Error> {
+        let (key, found) = self.object(session, key).map_err(|error| match error {
+            Error::ObjectHandleInvalid => Error::KeyHandleInvalid,
+            other => other,
+        })?;
+        let signing = Signing::start(key, kind, parameter)?;
+        match found == class {
+            true => Ok(signing),
+            // A public key cannot sign, and a private key is not what verifies.
+            false => Err(Error::KeyFunctionNotPermitted),
+        }
+    }
+
+    fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
+        authorised(session, &signing)?;
+        let (with_pin, length) = (signing.key.record.pin, signing.length());
+        let (order, input) = signing.finish(session.token.core)?;
+        let signature = session.token.sign(&*self.appliance()?, &order, &input, with_pin);
+        let signature = signature.map_err(|error| self.refused("sign", error))?;
+        if signature.len() != length {
+            self.log().write(1, "sign: the signature has a length that the key's never have");
+            return Err(Error::DeviceError);
+        }
+        Ok(signature)
+    }
+}
+
+impl Operations {
+    fn end(&mut self, kind: Kind) {
+        match kind {
+            Kind::Digest => self.digest = None,
+            Kind::Sign => self.sign = None,
+            Kind::Verify => self.verify = None,
+        }
+    }
+}
+
+fn begin<T>(place: &mut Option<T>, start: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
+    if place.is_some() {
+        return Err(Error::OperationActive);
+    }
+    *place = Some(start()?);
+    Ok(())
+}
+
+/// An update that fails ends the operation.
+fn update(place: &mut Option<Signing>, part: &[u8]) -> Result<(), Error> {
+    let mut signing = place.take().ok_or(Error::OperationNotInitialized)?;
+    signing.multipart = true;
+    signing.update(part)?;
+    *place = Some(signing);
+    Ok(())
+}
+
+/// The one-part call may not end an operation that has been given parts (PKCS #11 v2.40, section 5.11).
+fn one_part_or_many(data: Option<&[u8]>, multipart: bool) -> Result<(), Error> {
+    match data {
+        Some(_) if multipart => Err(Error::OperationNotInitialized),
+        _ => Ok(()),
+    }
+}
+
+fn authorised(session: &Session, signing: &Signing) -> Result<(), Error> {
+    match signing.key.record.pin && !session.token.is_logged_in() {
+        true => Err(Error::UserNotLoggedIn),
+        false => Ok(()),
+    }
+}

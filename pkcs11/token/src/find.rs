@@ -1,0 +1,124 @@
+//! A search over the objects of a token, from `C_FindObjectsInit` to `C_FindObjectsFinal`.
+//!
+//! Always true: no page is fetched before the program asks for more handles than the last one had.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use privyseal_remote::{Error as RemoteError, KeyPage, KeyQuery};
+use privyseal_sys::CK_OBJECT_HANDLE;
+
+use crate::attributes::Template;
+use crate::key::Key;
+use crate::keys::{Keys, PAGE};
+
+/// One search and how far it has come.
+#[derive(Debug)]
+pub struct Find {
+    template: Template,
+    found: VecDeque<CK_OBJECT_HANDLE>,
+    /// What to ask for next; None when the listing is at its end.
+    next: Option<KeyQuery>,
+}
+
+impl Find {
+    /// Begins a search. It looks at the first page of the listing; where that is not the whole, a search by label or id
+    /// is handed to the appliance, and any other pages on later.
+    pub fn start(
+        template: Template,
+        keys: &Keys,
+        fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
+    ) -> Result<Find, RemoteError> {
+        let mut find = Find { template, found: VecDeque::new(), next: None };
+        if find.template.is_hopeless() {
+            return Ok(find);
+        }
+        let page = keys.first_page(fetch)?;
+        let (label, id) = (find.template.label(), find.template.id());
+        if page.next.is_some() && (label.is_some() || id.is_some()) {
+            find.next = Some(KeyQuery { label, id, cursor: None, limit: PAGE });
+        } else {
+            find.next = page.next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
+            find.add(&page.keys);
+        }
+        Ok(find)
+    }
+
+    /// The next handles, at most `most`; none at the end.
+    pub fn take(
+        &mut self,
+        most: usize,
+        keys: &Keys,
+        fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
+    ) -> Result<Vec<CK_OBJECT_HANDLE>, RemoteError> {
+        while self.found.len() < most {
+            let Some(query) = self.next.take() else { break };
+            let page = keys.page(&query, &fetch)?;
+            self.next = page.next.map(|cursor| KeyQuery { cursor: Some(cursor), ..query });
+            self.add(&page.keys);
+        }
+        Ok(self.found.drain(..most.min(self.found.len())).collect())
+    }
+
+    fn add(&mut self, keys: &[Arc<Key>]) {
+        for key in keys {
+            let matching = key.objects().into_iter().filter(|(class, _)| self.template.matches(key, *class));
+            self.found.extend(matching.map(|(_, handle)| handle));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use privyseal_sys::{CKA_CLASS, CKA_LABEL, CKO_PRIVATE_KEY};
+
+    use super::*;
+    use crate::key::tests::ec_key;
+
+    const COUNT: u64 = 2300;
+
+    /// A core of COUNT keys that answers as docs/reference/rest.md says.
+    fn fetch(query: &KeyQuery) -> Result<KeyPage, RemoteError> {
+        let fits = |id: &u64| query.label.as_ref().is_none_or(|label| *label == format!("key{id}"));
+        let first = query.cursor.unwrap_or(0);
+        let mut ids: Vec<u64> = (first..COUNT).filter(fits).collect();
+        ids.truncate(query.limit as usize);
+        let next = ids.last().map(|id| id + 1).filter(|next| query.label.is_none() && *next < COUNT);
+        let record =
+            |id: &u64| privyseal_remote::Key { id: format!("{id:016x}"), label: format!("key{id}"), ..ec_key().record };
+        Ok(KeyPage { keys: ids.iter().map(record).collect(), next })
+    }
+
+    fn private() -> Vec<(privyseal_sys::CK_ATTRIBUTE_TYPE, Vec<u8>)> {
+        vec![(CKA_CLASS, CKO_PRIVATE_KEY.to_ne_bytes().to_vec())]
+    }
+
+    #[test]
+    fn every_key_is_found_once_whatever_the_step() {
+        for step in [1, 7, 1000, 5000] {
+            let keys = Keys::default();
+            let mut find = Find::start(Template::new(private()), &keys, fetch).unwrap();
+            let mut handles = vec![];
+            loop {
+                let some = find.take(step, &keys, fetch).unwrap();
+                if some.is_empty() {
+                    break;
+                }
+                handles.extend(some);
+            }
+            assert_eq!(handles.len(), COUNT as usize);
+            handles.dedup();
+            assert_eq!(handles.len(), COUNT as usize);
+        }
+    }
+
+    #[test]
+    fn a_label_in_a_large_core_is_asked_for() {
+        let keys = Keys::default();
+        let mut wanted = private();
+        wanted.push((CKA_LABEL, b"key2200".to_vec()));
+        let mut find = Find::start(Template::new(wanted), &keys, fetch).unwrap();
+        assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
+        assert!(find.take(10, &keys, fetch).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+//! The mechanisms of the module: which exist, what they do, and what their parameters may say.
+//!
+//! Always true: TABLE is the whole list; the slot's mechanism list, its details and every Init function read it.
+
+use privyseal_sys::*;
+
+use crate::error::Error;
+use crate::hash::Hash;
+use crate::public_key::PublicKey;
+
+/// How a signature is made, as the appliance names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Pkcs1,
+    Pss,
+    Ecdsa,
+    Eddsa,
+}
+
+impl Scheme {
+    /// The name in docs/reference/rest.md.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Pkcs1 => "RSA-PKCS1",
+            Scheme::Pss => "RSA-PSS",
+            Scheme::Ecdsa => "ECDSA",
+            Scheme::Eddsa => "EdDSA",
+        }
+    }
+
+    /// Whether this is a scheme of the key's type.
+    pub fn suits(self, key: &PublicKey) -> bool {
+        match key {
+            PublicKey::Rsa { .. } => matches!(self, Scheme::Pkcs1 | Scheme::Pss),
+            PublicKey::Ec { .. } => self == Scheme::Ecdsa,
+            PublicKey::Edwards { .. } => self == Scheme::Eddsa,
+        }
+    }
+}
+
+/// What a mechanism is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Digest(Hash),
+    /// With a hash: the message is hashed here first. Without: the program brings what is signed.
+    Sign(Scheme, Option<Hash>),
+}
+
+use Purpose::{Digest, Sign};
+use Scheme::{Ecdsa, Eddsa, Pkcs1, Pss};
+
+const TABLE: [(CK_MECHANISM_TYPE, Purpose); 37] = [
+    (CKM_RSA_PKCS, Sign(Pkcs1, None)),
+    (CKM_SHA224_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha224))),
+    (CKM_SHA256_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha256))),
+    (CKM_SHA384_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha384))),
+    (CKM_SHA512_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha512))),
+    (CKM_SHA3_224_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha3_224))),
+    (CKM_SHA3_256_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha3_256))),
+    (CKM_SHA3_384_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha3_384))),
+    (CKM_SHA3_512_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha3_512))),
+    (CKM_RSA_PKCS_PSS, Sign(Pss, None)),
+    (CKM_SHA224_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha224))),
+    (CKM_SHA256_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha256))),
+    (CKM_SHA384_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha384))),
+    (CKM_SHA512_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha512))),
+    (CKM_SHA3_224_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha3_224))),
+    (CKM_SHA3_256_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha3_256))),
+    (CKM_SHA3_384_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha3_384))),
+    (CKM_SHA3_512_RSA_PKCS_PSS, Sign(Pss, Some(Hash::Sha3_512))),
+    (CKM_ECDSA, Sign(Ecdsa, None)),
+    (CKM_ECDSA_SHA224, Sign(Ecdsa, Some(Hash::Sha224))),
+    (CKM_ECDSA_SHA256, Sign(Ecdsa, Some(Hash::Sha256))),
+    (CKM_ECDSA_SHA384, Sign(Ecdsa, Some(Hash::Sha384))),
+    (CKM_ECDSA_SHA512, Sign(Ecdsa, Some(Hash::Sha512))),
+    (CKM_ECDSA_SHA3_224, Sign(Ecdsa, Some(Hash::Sha3_224))),
+    (CKM_ECDSA_SHA3_256, Sign(Ecdsa, Some(Hash::Sha3_256))),
+    (CKM_ECDSA_SHA3_384, Sign(Ecdsa, Some(Hash::Sha3_384))),
+    (CKM_ECDSA_SHA3_512, Sign(Ecdsa, Some(Hash::Sha3_512))),
+    (CKM_EDDSA, Sign(Eddsa, None)),
+    (CKM_SHA_1, Digest(Hash::Sha1)),
+    (CKM_SHA224, Digest(Hash::Sha224)),
+    (CKM_SHA256, Digest(Hash::Sha256)),
+    (CKM_SHA384, Digest(Hash::Sha384)),
+    (CKM_SHA512, Digest(Hash::Sha512)),
+    (CKM_SHA3_224, Digest(Hash::Sha3_224)),
+    (CKM_SHA3_256, Digest(Hash::Sha3_256)),
+    (CKM_SHA3_384, Digest(Hash::Sha3_384)),
+    (CKM_SHA3_512, Digest(Hash::Sha3_512)),
+];
+
+/// Every mechanism, in the order in which programs see them.
+pub fn list() -> Vec<CK_MECHANISM_TYPE> {
+    TABLE.iter().map(|(kind, _)| *kind).collect()
+}
+
+/// What the mechanism is for; `MechanismInvalid` for one that is not in the list.
+pub fn purpose(kind: CK_MECHANISM_TYPE) -> Result<Purpose, Error> {
+    TABLE.iter().find(|(listed, _)| *listed == kind).map(|(_, purpose)| *purpose).ok_or(Error::MechanismInvalid)
+}
+
+/// The signing mechanisms of a key, for CKA_ALLOWED_MECHANISMS.
+pub fn allowed(key: &PublicKey) -> Vec<CK_MECHANISM_TYPE> {
+    let fits = |purpose: &Purpose| matches!(purpose, Sign(scheme, _) if scheme.suits(key));
+    TABLE.iter().filter(|(_, purpose)| fits(purpose)).map(|(kind, _)| *kind).collect()
+}
+
+/// Key sizes in bits and flags. CKF_HW is not set: the appliance is software and does not say otherwise.
+pub fn info(kind: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO, Error> {
+    const EC: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+    let (minimum, maximum, flags) = match purpose(kind)? {
+        Digest(_) => (0, 0, CKF_DIGEST),
+        Sign(Pkcs1 | Pss, _) => (2048, 8192, CKF_SIGN | CKF_VERIFY),
+        Sign(Ecdsa, _) => (256, 521, CKF_SIGN | CKF_VERIFY | EC),
+        Sign(Eddsa, _) => (255, 448, CKF_SIGN | CKF_VERIFY),
+    };
+    Ok(CK_MECHANISM_INFO { ulMinKeySize: minimum, ulMaxKeySize: maximum, flags })
+}
+
+/// What RSA-PSS is told beside the key (CK_RSA_PKCS_PSS_PARAMS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PssSettings {
+    pub hash: Hash,
+    pub mgf_hash: Hash,
+    pub salt_length: u32,
+}
+
+const ULONG: usize = size_of::<CK_ULONG>();
+
+/// Reads a mechanism's parameter, the bytes behind `pParameter`. Only RSA-PSS has settings; EdDSA takes none or the
+/// CK_EDDSA_PARAMS that mean plain EdDSA; everything else takes no parameter.
+pub fn settings(scheme: Scheme, hash: Option<Hash>, parameter: &[u8]) -> Result<Option<PssSettings>, Error> {
+    match scheme {
+        Pss => pss(parameter).filter(|found| hash.is_none_or(|hash| hash == found.hash)).map(Some),
+        Eddsa if is_plain_eddsa(parameter) => Some(None),
+        _ if parameter.is_empty() => Some(None),
+        _ => None,
+    }
+    .ok_or(Error::MechanismParamInvalid)
+}
+
+fn pss(parameter: &[u8]) -> Option<PssSettings> {
+    if parameter.len() != size_of::<CK_RSA_PKCS_PSS_PARAMS>() {
+        return None;
+    }
+    let number = |index: usize| parameter[index * ULONG..][..ULONG].try_into().ok().map(CK_ULONG::from_ne_bytes);
+    let Ok(Digest(hash)) = purpose(number(0)?) else { return None };
+    let (mgf_hash, salt_length) = (mask_hash(number(1)?)?, u32::try_from(number(2)?).ok()?);
+    (hash != Hash::Sha1).then_some(PssSettings { hash, mgf_hash, salt_length })
+}
+
+fn mask_hash(mgf: CK_RSA_PKCS_MGF_TYPE) -> Option<Hash> {
+    match mgf {
+        CKG_MGF1_SHA224 => Some(Hash::Sha224),
+        CKG_MGF1_SHA256 => Some(Hash::Sha256),
+        CKG_MGF1_SHA384 => Some(Hash::Sha384),
+        CKG_MGF1_SHA512 => Some(Hash::Sha512),
+        CKG_MGF1_SHA3_224 => Some(Hash::Sha3_224),
+        CKG_MGF1_SHA3_256 => Some(Hash::Sha3_256),
+        CKG_MGF1_SHA3_384 => Some(Hash::Sha3_384),
+        CKG_MGF1_SHA3_512 => Some(Hash::Sha3_512),
+        _ => None,
+    }
+}
+
+/// CK_EDDSA_PARAMS { phFlag, ulContextDataLen, pContextData } with no pre-hash and an empty context.
+fn is_plain_eddsa(parameter: &[u8]) -> bool {
+    parameter.len() == 3 * ULONG
+        && parameter[0] == CK_FALSE
+        && parameter[ULONG..2 * ULONG].iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(hash: CK_ULONG, mgf: CK_ULONG, salt: CK_ULONG) -> Vec<u8> {
+        [hash, mgf, salt].iter().flat_map(|number| number.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn no_mechanism_is_listed_twice() {
+        let mut kinds = list();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), TABLE.len());
+    }
+
+    #[test]
+    fn details_tell_sizes_and_no_hardware() {
+        for kind in list() {
+            assert_eq!(info(kind).unwrap().flags & CKF_HW, 0);
+        }
+        assert_eq!(info(CKM_ECDSA).unwrap().ulMaxKeySize, 521);
+        assert_eq!(info(CKM_AES_GCM).unwrap_err(), Error::MechanismInvalid);
+    }
+
+    #[test]
+    fn pss_parameters_are_read() {
+        let read = settings(Pss, None, &parameter(CKM_SHA256, CKG_MGF1_SHA384, 20)).unwrap().unwrap();
+        assert_eq!(read, PssSettings { hash: Hash::Sha256, mgf_hash: Hash::Sha384, salt_length: 20 });
+    }
+
+    #[test]
+    fn pss_parameters_must_fit() {
+        let fitting = parameter(CKM_SHA256, CKG_MGF1_SHA256, 32);
+        let refused = |hash, parameter: &[u8]| settings(Pss, hash, parameter) == Err(Error::MechanismParamInvalid);
+        assert!(refused(None, &[]));
+        assert!(refused(None, &fitting[1..]));
+        assert!(refused(Some(Hash::Sha512), &fitting));
+        assert!(refused(None, &parameter(CKM_SHA_1, CKG_MGF1_SHA1, 20)));
+        assert!(refused(None, &parameter(CKM_SHA256, CKG_MGF1_SHA256, CK_ULONG::MAX)));
+    }
+
+    #[test]
+    fn other_mechanisms_take_no_parameter() {
+        assert_eq!(settings(Ecdsa, None, &[0; 8]), Err(Error::MechanismParamInvalid));
+        assert_eq!(settings(Eddsa, None, &parameter(0, 0, 0)), Ok(None));
+        assert_eq!(settings(Eddsa, None, &parameter(1, 0, 0)), Err(Error::MechanismParamInvalid));
+    }
+}
