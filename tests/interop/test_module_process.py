@@ -5,12 +5,11 @@ exit status; the PIN reaches them on standard input.
 """
 
 import base64
-import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def compile_guest(name: str) -> Path:
         program = directory / name
         warnings = ["-Wall", "-Wextra", "-Werror"]
-        sources = ["-o", program, GUESTS / f"{name}.c", "-ldl", "-lpthread"]
+        sources: list[str | Path] = ["-o", program, GUESTS / f"{name}.c", "-ldl", "-lpthread"]
         subprocess.run(["gcc", "-std=gnu11", "-O1", "-g", *warnings, *sources], check=True)
         return program
 
@@ -105,18 +104,14 @@ def test_calls_from_exit_handlers_wait_for_no_network(
     own_appliance: Appliance, guest_host: Host, compiled: Callable[[str], Path], mode: list[str]
 ) -> None:
     """The appliance hangs: a process ends all the same, also past threads that wait for it."""
-    program = compiled("at_exit")
     assert own_appliance.process
-    group = own_appliance.process.pid
+    with ExitStack() as hanging:
 
-    def hang() -> None:
-        os.killpg(group, signal.SIGSTOP)
-        time.sleep(0.3)
+        def hang() -> None:
+            hanging.enter_context(own_appliance.process.frozen())  # type: ignore[union-attr]
+            time.sleep(0.3)
 
-    try:
-        assert_answered(end(guest_host, program, *mode, while_ending=hang))
-    finally:
-        os.killpg(group, signal.SIGCONT)
+        assert_answered(end(guest_host, compiled("at_exit"), *mode, while_ending=hang))
 
 
 @pytest.mark.parametrize("pin", ["87654321", PIN])
@@ -125,7 +120,8 @@ def test_openssl_ends_with_a_status_of_its_own(own_appliance: Appliance, guest_h
     (guest_host.directory / "mydata").write_text("data")
     serial = own_appliance.api("GET", "/cores/1").json()["token"]["serial"]
     uri = f"pkcs11:serial={serial};object=guest?pin-value={pin}"
-    sign = ["openssl", "dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign", uri, "-out", "s", "mydata"]
+    with_engine = ["-engine", "pkcs11", "-keyform", "engine"]
+    sign = ["openssl", "dgst", "-sha256", *with_engine, "-sign", uri, "-out", "s", "mydata"]
     assert guest_host.run(*sign, check=False).returncode == (0 if pin == PIN else 1)
 
 
@@ -189,8 +185,10 @@ def public_key(appliance: Appliance) -> EllipticCurvePublicKey:
 def test_sixteen_threads_get_their_own_signatures(
     running: Cryptoki, own_appliance: Appliance, guest_host: Host
 ) -> None:
-    """Each digest is its thread's own, so a signature handed to the wrong caller would not verify. What arrives while
-    a request is under way travels together, which the log tells."""
+    """Each digest is its thread's own, so a signature handed to the wrong caller would not verify.
+
+    What arrives while a request is under way travels together, which the log tells.
+    """
     main = running.open(running.slots()[0])
     assert main.login(PIN) == Rv.CKR_OK
     key, public, slot = main.key("guest"), public_key(own_appliance), running.slots()[0]
@@ -212,12 +210,12 @@ def test_threads_that_race_to_initialize(module: Path, guest_host: Host, monkeyp
     monkeypatch.setenv("PRIVYSEAL_CONFIG", str(guest_host.config))
     cryptoki = Cryptoki(module)
     for _ in range(20):
-        answers: list[Rv] = []
-        in_threads(8, lambda _: answers.append(cryptoki.C_Initialize(None)))
-        assert sorted(answers) == [Rv.CKR_OK] + [Rv.CKR_CRYPTOKI_ALREADY_INITIALIZED] * 7
-        answers.clear()
-        in_threads(8, lambda _: answers.append(cryptoki.C_Finalize(None)))
-        assert sorted(answers) == [Rv.CKR_OK] + [Rv.CKR_CRYPTOKI_NOT_INITIALIZED] * 7
+        begun: list[Rv] = []
+        in_threads(8, lambda _, into=begun: into.append(cryptoki.C_Initialize(None)))  # type: ignore[misc]
+        assert sorted(begun) == [Rv.CKR_OK] + [Rv.CKR_CRYPTOKI_ALREADY_INITIALIZED] * 7
+        ended: list[Rv] = []
+        in_threads(8, lambda _, into=ended: into.append(cryptoki.C_Finalize(None)))  # type: ignore[misc]
+        assert sorted(ended) == [Rv.CKR_OK] + [Rv.CKR_CRYPTOKI_NOT_INITIALIZED] * 7
 
 
 def test_sessions_open_close_and_log_out_beside_signatures(running: Cryptoki) -> None:

@@ -18,18 +18,19 @@ CKU_SO, CKU_USER = 0, 1
 CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY = 1, 2, 3
 
 # The order is that of CK_FUNCTION_LIST.
-FUNCTIONS = (
-    "C_Initialize C_Finalize C_GetInfo C_GetFunctionList C_GetSlotList C_GetSlotInfo C_GetTokenInfo "
-    "C_GetMechanismList C_GetMechanismInfo C_InitToken C_InitPIN C_SetPIN C_OpenSession C_CloseSession "
-    "C_CloseAllSessions C_GetSessionInfo C_GetOperationState C_SetOperationState C_Login C_Logout C_CreateObject "
-    "C_CopyObject C_DestroyObject C_GetObjectSize C_GetAttributeValue C_SetAttributeValue C_FindObjectsInit "
-    "C_FindObjects C_FindObjectsFinal C_EncryptInit C_Encrypt C_EncryptUpdate C_EncryptFinal C_DecryptInit C_Decrypt "
-    "C_DecryptUpdate C_DecryptFinal C_DigestInit C_Digest C_DigestUpdate C_DigestKey C_DigestFinal C_SignInit C_Sign "
-    "C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal "
-    "C_VerifyRecoverInit C_VerifyRecover C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate "
-    "C_DecryptVerifyUpdate C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_SeedRandom "
-    "C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent"
-).split()
+_NAMES = """
+    C_Initialize C_Finalize C_GetInfo C_GetFunctionList C_GetSlotList C_GetSlotInfo C_GetTokenInfo
+    C_GetMechanismList C_GetMechanismInfo C_InitToken C_InitPIN C_SetPIN C_OpenSession C_CloseSession
+    C_CloseAllSessions C_GetSessionInfo C_GetOperationState C_SetOperationState C_Login C_Logout C_CreateObject
+    C_CopyObject C_DestroyObject C_GetObjectSize C_GetAttributeValue C_SetAttributeValue C_FindObjectsInit
+    C_FindObjects C_FindObjectsFinal C_EncryptInit C_Encrypt C_EncryptUpdate C_EncryptFinal C_DecryptInit C_Decrypt
+    C_DecryptUpdate C_DecryptFinal C_DigestInit C_Digest C_DigestUpdate C_DigestKey C_DigestFinal C_SignInit C_Sign
+    C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal
+    C_VerifyRecoverInit C_VerifyRecover C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate
+    C_DecryptVerifyUpdate C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_SeedRandom
+    C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent
+"""
+FUNCTIONS = _NAMES.split()
 
 
 class Rv(IntEnum):
@@ -225,18 +226,18 @@ def pss_sha256() -> CkPssParams:
     return CkPssParams(CKM.SHA256, 2, 32)
 
 
-def template(attributes: Mapping[int, bytes | int | bool]) -> Any:
+def template(attributes: Mapping[int, bytes | int]) -> Any:
     """An array of CK_ATTRIBUTE, which keeps its values alive."""
     values = [_value(value) for value in attributes.values()]
     pairs = zip(attributes, values, strict=True)
     array = (CkAttribute * len(values))(
         *(CkAttribute(kind, ctypes.cast(value, c_void_p), len(value)) for kind, value in pairs)
     )
-    array._kept = values
+    array._kept = values  # type: ignore[attr-defined]
     return array
 
 
-def _value(value: bytes | int | bool) -> Any:
+def _value(value: bytes | int) -> Any:
     if isinstance(value, bool):
         content = bytes([value])
     elif isinstance(value, int):
@@ -266,7 +267,7 @@ class Session:
         state: int = found.state
         return state
 
-    def find(self, attributes: Mapping[int, bytes | int | bool], *, at_a_time: int = 8) -> list[int]:
+    def find(self, attributes: Mapping[int, bytes | int], *, at_a_time: int = 8) -> list[int]:
         """The handles of all objects that fit."""
         self.cryptoki.must("C_FindObjectsInit", self.handle, template(attributes), len(attributes))
         found: list[int] = []

@@ -47,7 +47,7 @@ def test_it_is_stripped(module: Path) -> None:
 
 
 def test_it_can_be_unloaded_without_a_trace(module: Path) -> None:
-    """dlclose leaves no exit handler and no thread behind that would run code which is gone."""
+    """After dlclose there is no exit handler and no thread left that would run code which is gone."""
     script = "import _ctypes, sys; _ctypes.dlclose(_ctypes.dlopen(sys.argv[1], 2))"
     subprocess.run(["python3", "-c", script, module], check=True)
 
