@@ -28,6 +28,7 @@ from support.cryptoki import (
     CKF_SERIAL_SESSION,
     CKM,
     CKO_CERTIFICATE,
+    CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY,
     CKU_SO,
     FUNCTIONS,
@@ -331,6 +332,14 @@ def test_a_search_gives_each_object_once(session: Session) -> None:
     assert sorted(everything) == sorted(session.find({}, at_a_time=1))
     assert len(set(everything)) == len(everything) == 6
     assert len(session.find({CKA.LABEL: b"errors-pin"})) == 2
+
+
+def test_a_search_for_private_keys_passes_over_those_that_want_a_pin(session: Session) -> None:
+    """OpenSSL's engine looks for private keys first and logs in only when it does not find the one it wants."""
+    private = {CKA.CLASS: CKO_PRIVATE_KEY}
+    assert session.find(private) == []
+    assert session.login(PIN) == Rv.CKR_OK
+    assert len(session.find(private)) == 3
 
 
 def test_a_search_has_a_beginning_and_an_end(session: Session) -> None:

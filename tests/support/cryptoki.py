@@ -279,8 +279,12 @@ class Session:
         return found
 
     def key(self, label: str, kind: int = CKO_PRIVATE_KEY) -> int:
-        """The handle of the one object with this class and label."""
-        (handle,) = self.find({CKA.CLASS: kind, CKA.LABEL: label.encode()})
+        """The handle of the one object with this class and label.
+
+        The search names the label alone: one for private keys finds none with a PIN before login.
+        """
+        found = self.find({CKA.LABEL: label.encode()})
+        (handle,) = (one for one in found if int.from_bytes(self.attribute(one, CKA.CLASS), "little") == kind)
         return handle
 
     def attribute(self, handle: int, kind: int) -> bytes:

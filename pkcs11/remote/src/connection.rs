@@ -3,7 +3,7 @@
 //! Always true: every wait ends at the caller's deadline (the name service's excepted, which has a limit of its own
 //! in resolv.conf), a connection carries one request at a time, and one whose request failed is not used again.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -135,9 +135,11 @@ impl Connection {
     }
 
     fn exchange(&mut self, bytes: &[u8], deadline: Instant) -> Result<Response, ReadError> {
+        // TLS keeps this back until the handshake has succeeded, and then sends it along with its own last message.
+        let early = self.tls.writer().write(bytes).map_err(ReadError::Nothing)?;
         let mut socket = Timed { socket: &self.socket, deadline };
         let mut stream = rustls::Stream::new(&mut self.tls, &mut socket);
-        stream.write_all(bytes).and_then(|()| stream.flush()).map_err(ReadError::Nothing)?;
+        stream.write_all(&bytes[early..]).and_then(|()| stream.flush()).map_err(ReadError::Nothing)?;
         let response = read_response(&mut stream, MAX_ANSWER)?;
         self.last_used = Instant::now();
         Ok(response)
@@ -177,8 +179,8 @@ fn failure(error: io::Error, url: &Url) -> Failure {
 
 /// A socket that fails at the deadline, however the bytes trickle.
 ///
-/// It has no `write_vectored`, so the default calls `write`: that one cannot raise SIGPIPE, and the standard library's
-/// vectored one would end a host program that does not ignore the signal.
+/// Everything goes through the socket's `write`, which cannot raise SIGPIPE; the standard library's `write_vectored`
+/// would end a host program that does not ignore the signal.
 struct Timed<'a> {
     socket: &'a TcpStream,
     deadline: Instant,
@@ -223,6 +225,11 @@ impl Write for Timed<'_> {
             socket.set_write_timeout(limit)?;
             socket.write(bytes)
         })
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        self.write(&joined)
     }
 
     fn flush(&mut self) -> io::Result<()> {

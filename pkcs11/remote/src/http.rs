@@ -229,13 +229,14 @@ impl<R: Read> Source<'_, R> {
     /// One line without its CR LF.
     fn line(&mut self) -> Result<Vec<u8>, ReadError> {
         loop {
-            if let Some(length) = self.rest().windows(2).position(|pair| pair == b"\r\n") {
+            let end = self.rest().windows(2).position(|pair| pair == b"\r\n");
+            if end.unwrap_or(self.rest().len()) > MAX_LINE {
+                return Err(ReadError::Invalid("a line without an end"));
+            }
+            if let Some(length) = end {
                 let line = self.rest()[..length].to_vec();
                 self.taken += length + 2;
                 return Ok(line);
-            }
-            if self.rest().len() > MAX_LINE {
-                return Err(ReadError::Invalid("a line without an end"));
             }
             self.fill()?;
         }

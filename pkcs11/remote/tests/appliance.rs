@@ -199,6 +199,14 @@ mod requests {
     }
 
     #[test]
+    fn a_large_message_goes_whole() {
+        let (server, appliance) = pair("large", "", |_| json(200, r#"{"signature": "AQID", "event": 1}"#));
+        let order = SignOrder { mechanism: "EdDSA", hash: None, ..order() };
+        assert_eq!(appliance.sign(&order, &vec![0; 300_000], None), Ok(vec![1, 2, 3]));
+        assert!(server.seen()[0].body.contains(&"A".repeat(400_000)));
+    }
+
+    #[test]
     fn labels_are_percent_encoded() {
         let (server, appliance) = pair("label", "", |_| json(200, r#"{"keys": [], "next": null}"#));
         let query = KeyQuery { label: Some("a b&c/é".to_owned()), cursor: Some(7), limit: 5, ..KeyQuery::default() };

@@ -1,57 +1,75 @@
-"""The built module as a file: what it needs from a host and what it shows to one.
+"""The built module as the loader sees it: what it needs from a host and what it gives to a program.
 
-Always true: the file under test is the one that `privyseal pkcs11 path` names.
+Always true of the file: it needs nothing but the C library, one of glibc 2.17 or newer, and shows nothing but functions
+of PKCS #11, so that it can neither clash with a library of its host program nor fail to load on an old host.
 """
 
 import re
 import subprocess
 from pathlib import Path
 
-OF_GLIBC = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1"}
-NEWEST_GLIBC = (2, 17)
+import pytest
+
+_MODULE = Path(__file__).parents[3] / "build" / "privyseal-pkcs11.so"
+_NEWEST_GLIBC = (2, 17)  # RHEL 7, 2013; Debian 11 has 2.31
+# Until glibc 2.34 these were files of their own; the module is linked for older ones and names them.
+_C_LIBRARY = {
+    "libc.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libm.so.6",
+    "librt.so.1",
+    "ld-linux-x86-64.so.2",
+    "ld-linux-aarch64.so.1",
+}
 
 
-def output_of(*command: str | Path) -> str:
-    """What a program prints."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_it_needs_glibc_and_nothing_else(module: Path) -> None:
-    """No libcrypto above all: the OpenSSL that loads the module has its own, of whatever version."""
-    needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", output_of("readelf", "--dynamic", "--wide", module)))
-    linker = {name for name in needed if name.startswith("ld-linux")}
-    assert needed - linker <= OF_GLIBC
+@pytest.fixture(scope="module")
+def module() -> str:
+    """The module's path. A missing file is a failure: `scripts/build-module` comes before the tests."""
+    assert _MODULE.is_file(), "run scripts/build-module first"
+    return str(_MODULE)
 
 
-def test_it_shows_the_functions_of_pkcs11_and_nothing_else(module: Path) -> None:
-    """A symbol of ours under a common name could take the place of the host program's own."""
-    shown = [line.split()[-1] for line in output_of("nm", "-D", "--defined-only", module).splitlines()]
-    assert "C_GetFunctionList" in shown
-    assert not [name for name in shown if not re.fullmatch(r"C_[A-Z]\w+", name)]
+def test_it_needs_the_c_library_and_nothing_else(module: str) -> None:
+    libraries = {Path(line.split()[0]).name for line in _output("ldd", module).splitlines()}
+    assert "libc.so.6" in libraries
+    assert libraries - _C_LIBRARY - {"linux-vdso.so.1"} == set()
 
 
-def test_it_loads_on_every_host_since_glibc_2_17(module: Path) -> None:
-    """Debian 11 has 2.31, and the oldest hosts that still sign somewhere have CentOS 7's 2.17."""
-    wanted = output_of("readelf", "--version-info", "--wide", module)
-    versions = {tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([\d.]+)", wanted)}
+def test_it_exports_pkcs11_and_nothing_else(module: str) -> None:
+    names = {line.split()[-1] for line in _output("nm", "-D", "--defined-only", module).splitlines()}
+    assert {"C_GetFunctionList", "C_GetInterface", "C_Initialize", "C_Sign"} <= names
+    assert {name for name in names if not re.fullmatch(r"C_[A-Za-z]+", name)} == set()
+
+
+def test_it_loads_on_hosts_with_glibc_2_17(module: str) -> None:
+    versions = {
+        tuple(int(number) for number in version.split("."))
+        for version in re.findall(r"@GLIBC_([0-9.]+)", _output("nm", "-D", "--undefined-only", module))
+    }
     assert versions
-    assert max(versions) <= NEWEST_GLIBC
+    assert max(versions) <= _NEWEST_GLIBC
 
 
-def test_it_is_stripped(module: Path) -> None:
-    """Without debug information, which would be ten times the module and hold the builder's paths."""
-    sections = output_of("readelf", "--sections", "--wide", module)
-    assert ".dynsym" in sections
-    assert ".debug_info" not in sections
-    assert ".symtab" not in sections
+def test_it_needs_no_symbol_of_another_library(module: str) -> None:
+    undefined = _output("nm", "-D", "--undefined-only", module).splitlines()
+    versionless = [line.split()[-1] for line in undefined if "@" not in line and " w " not in line]
+    assert versionless == []
 
 
-def test_it_can_be_unloaded_without_a_trace(module: Path) -> None:
+def test_it_can_be_unloaded(module: str) -> None:
     """After dlclose there is no exit handler and no thread left that would run code which is gone."""
     script = "import _ctypes, sys; _ctypes.dlclose(_ctypes.dlopen(sys.argv[1], 2))"
-    subprocess.run(["python3", "-c", script, module], check=True)
+    subprocess.run(["python3", "-c", script, module], check=True, timeout=60)
 
 
-def test_it_tells_no_paths_of_the_machine_that_built_it(module: Path) -> None:
-    """Panic messages have file names in them; those of a home directory are nobody's business."""
-    assert not re.findall(rb"/(?:home|root)/[\w./-]+", module.read_bytes())
+def test_it_tells_no_path_of_the_machine_that_built_it(module: str) -> None:
+    """Panic messages hold file names; a builder's home directory is nobody's business and makes builds differ."""
+    homes = {f"{parent}/".encode() for parent in (Path.home(), Path("/home"), _MODULE.parents[1])}
+    content = Path(module).read_bytes()
+    assert [home for home in homes if home in content] == []
