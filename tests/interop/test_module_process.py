@@ -99,6 +99,11 @@ def test_calls_from_exit_handlers_are_answered(guest_host: Host, compiled: Calla
     assert_answered(end(guest_host, compiled("at_exit")))
 
 
+def test_even_signatures_from_exit_handlers_are_made(guest_host: Host, compiled: Callable[[str], Path]) -> None:
+    """A program that signs its last words, and logs out, while its thread locals are gone."""
+    assert_answered(end(guest_host, compiled("at_exit"), "late"))
+
+
 @pytest.mark.parametrize("mode", [[], ["busy"]], ids=["idle", "in-the-middle-of-signatures"])
 def test_calls_from_exit_handlers_wait_for_no_network(
     own_appliance: Appliance, guest_host: Host, compiled: Callable[[str], Path], mode: list[str]

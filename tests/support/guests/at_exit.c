@@ -1,13 +1,15 @@
-/* A program that calls the module while it ends: at_exit MODULE [busy]
+/* A program that calls the module while it ends: at_exit MODULE [busy | late]
  *
  * OpenSSL's engine, pkcs11-provider and strongSwan close sessions from exit handlers, after the main thread's thread
  * locals are gone. This program does so with every call that may come then, from handlers that were registered before
  * and after the module was loaded and from a destructor, and ends with status 1 of its own accord. With `busy`, other
- * threads are in the middle of a signature that does not return when the exit begins.
+ * threads are in the middle of a signature that does not return when the exit begins; with `late`, the first handler
+ * still signs and logs out.
  */
 #include "guest.h"
 
 static number session, slot;
+static int late;
 
 static void call_everything(const char *when)
 {
@@ -20,7 +22,15 @@ static void call_everything(const char *when)
 }
 
 static void registered_before(void) { call_everything("before"); }
-static void registered_after(void) { call_everything("after"); }
+static void registered_after(void)
+{
+    if (late) {
+        must("a signature from an exit handler", sign(session, first_key(session)));
+        MUST(C_Logout, session, 0, 0, 0, 0);
+    }
+    call_everything("after");
+}
+
 __attribute__((destructor)) static void destroy(void) { call_everything("destructor"); }
 
 static void *keep_signing(void *unused)
@@ -41,7 +51,8 @@ int main(int count, char **arguments)
     session = log_in();
     must("a signature", sign(session, first_key(session)));
     atexit(registered_after);
-    for (int started = 0; count > 2 && started < 3; started++)
+    late = count > 2 && strcmp(arguments[2], "late") == 0;
+    for (int started = 0; count > 2 && !late && started < 3; started++)
         pthread_create(&thread, NULL, keep_signing, NULL);
     puts("ready");
     fflush(stdout);
