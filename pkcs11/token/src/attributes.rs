@@ -133,10 +133,15 @@ impl Template {
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
         let id = self.wanted(CKA_ID).is_some_and(|id| id.len() != size_of::<u64>());
-        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || str::from_utf8(label).is_err());
+        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
         id || label || class || token
+    }
+
+    /// Whether it names the class of private keys.
+    pub fn names_private_keys(&self) -> bool {
+        self.wanted(CKA_CLASS).is_some_and(|class| class == ulong(CKO_PRIVATE_KEY))
     }
 
     /// The wanted label, for the appliance to search by.

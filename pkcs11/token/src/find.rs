@@ -1,6 +1,11 @@
 //! A search over the objects of a token, from `C_FindObjectsInit` to `C_FindObjectsFinal`.
 //!
 //! Always true: no page is fetched before the program asks for more handles than the last one had.
+//!
+//! Before login, a search that names the class of private keys passes over keys with a PIN; any other search shows them.
+//! Both are needed. p11tool lists objects of all classes and shows a private key's URL before it asks for the PIN.
+//! OpenSSL's engine (libp11 0.4) first looks for private keys without a login and asks for the PIN only when it did not
+//! find the one it wants; if it does find it, it signs without ever having asked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,6 +21,8 @@ use crate::keys::{Keys, PAGE};
 #[derive(Debug)]
 pub struct Find {
     template: Template,
+    /// Whether keys with a PIN are passed over.
+    without_pin_only: bool,
     found: VecDeque<CK_OBJECT_HANDLE>,
     /// What to ask for next; None when the listing is at its end.
     next: Option<KeyQuery>,
@@ -26,10 +33,12 @@ impl Find {
     /// is handed to the appliance, and any other pages on later.
     pub fn start(
         template: Template,
+        logged_in: bool,
         keys: &Keys,
         fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
     ) -> Result<Find, RemoteError> {
-        let mut find = Find { template, found: VecDeque::new(), next: None };
+        let without_pin_only = !logged_in && template.names_private_keys();
+        let mut find = Find { template, without_pin_only, found: VecDeque::new(), next: None };
         if find.template.is_hopeless() {
             return Ok(find);
         }
@@ -61,7 +70,7 @@ impl Find {
     }
 
     fn add(&mut self, keys: &[Arc<Key>]) {
-        for key in keys {
+        for key in keys.iter().filter(|key| !(self.without_pin_only && key.record.pin)) {
             let matching = key.objects().into_iter().filter(|(class, _)| self.template.matches(key, *class));
             self.found.extend(matching.map(|(_, handle)| handle));
         }
@@ -97,7 +106,7 @@ mod tests {
     fn every_key_is_found_once_whatever_the_step() {
         for step in [1, 7, 1000, 5000] {
             let keys = Keys::default();
-            let mut find = Find::start(Template::new(private()), &keys, fetch).unwrap();
+            let mut find = Find::start(Template::new(private()), true, &keys, fetch).unwrap();
             let mut handles = vec![];
             loop {
                 let some = find.take(step, &keys, fetch).unwrap();
@@ -117,8 +126,20 @@ mod tests {
         let keys = Keys::default();
         let mut wanted = private();
         wanted.push((CKA_LABEL, b"key2200".to_vec()));
-        let mut find = Find::start(Template::new(wanted), &keys, fetch).unwrap();
+        let mut find = Find::start(Template::new(wanted), true, &keys, fetch).unwrap();
         assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
         assert!(find.take(10, &keys, fetch).unwrap().is_empty());
+    }
+
+    #[test]
+    fn keys_with_a_pin_are_no_private_keys_before_login() {
+        let keys = Keys::default();
+        let found = |template, logged_in| {
+            let mut find = Find::start(Template::new(template), logged_in, &keys, fetch).unwrap();
+            find.take(10, &keys, fetch).unwrap().len()
+        };
+        assert_eq!(found(private(), false), 0);
+        assert_eq!(found(private(), true), 10);
+        assert_eq!(found(vec![], false), 10);
     }
 }

@@ -50,12 +50,11 @@ impl Class {
 
 /// The id as a handle: its lower 63 bits, and one bit for the class. Ids are random, so the lost bit costs nothing.
 fn handle(id: u64, class: Class) -> CK_OBJECT_HANDLE {
-    (id << 1 | u64::from(class == Class::Private)) as CK_OBJECT_HANDLE
+    id << 1 | u64::from(class == Class::Private)
 }
 
 /// The lower 63 bits of the id that a handle names, and the class.
 pub fn split_handle(handle: CK_OBJECT_HANDLE) -> (u64, Class) {
-    let handle = handle as u64;
     (handle >> 1, if handle & 1 == 1 { Class::Private } else { Class::Public })
 }
 

@@ -155,7 +155,7 @@ impl Module {
     }
 
     fn login_user(&self, token: &Token, pin: &[u8]) -> Result<(), Error> {
-        let pin = str::from_utf8(pin).map_err(|_| Error::PinIncorrect)?;
+        let pin = std::str::from_utf8(pin).map_err(|_| Error::PinIncorrect)?;
         if !(PIN_MINIMUM..=PIN_MAXIMUM).contains(&pin.chars().count()) {
             return Err(Error::PinLenRange);
         }

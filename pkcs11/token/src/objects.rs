@@ -21,7 +21,7 @@ impl Module {
             return Err(Error::OperationActive);
         }
         let (token, appliance) = (&session.token, self.appliance()?);
-        let find = Find::start(template, token.keys(), |query| token.fetch(&appliance, query));
+        let find = Find::start(template, token.is_logged_in(), token.keys(), |query| token.fetch(&appliance, query));
         operations.find = Some(find.map_err(|error| self.refused("find", error))?);
         Ok(())
     }
