@@ -46,13 +46,18 @@ def module() -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_host(tmp_path_factory: pytest.TempPathFactory, module: Path) -> Callable[..., Host]:
+def new_host(tmp_path_factory: pytest.TempPathFactory, module: Path) -> Iterator[Callable[..., Host]]:
     """Writes a further host's files: `new_host(appliance, user="bob", core=2)`."""
 
-    def write(appliance: Appliance, *, user: str, **settings: object) -> Host:
-        return Host(tmp_path_factory.mktemp("host"), appliance, module, user=user, **settings)
+    written: list[Host] = []
 
-    return write
+    def write(appliance: Appliance, *, user: str, **settings: object) -> Host:
+        written.append(Host(tmp_path_factory.mktemp("host"), appliance, module, user=user, **settings))
+        return written[-1]
+
+    yield write
+    for host in written:
+        host.remove()
 
 
 @pytest.fixture(scope="session")

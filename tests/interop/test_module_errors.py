@@ -1,673 +1,462 @@
-"""What the PKCS#11 module answers when something is wrong: the table of docs/reference/pkcs11.md, row by row.
+"""What the module answers when something is wrong: a CKR code for each refusal, and the host's program lives on.
 
-Always true: the return values come from the built module against a real appliance, through the raw C calls; a pointer
-or a length that lies makes an error and never ends the process.
+Always true: the programs here are processes of their own that call the C functions through ctypes, on a real appliance.
 """
 
-import base64
-import ctypes
-import hashlib
 import json
+import subprocess
+import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
-from ctypes import byref, c_char, c_ulong, c_void_p
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from support.appliance import PIN, Appliance
-from support.cryptoki import (
-    CK_UNAVAILABLE,
-    CKA,
-    CKF_RW_SESSION,
-    CKF_SERIAL_SESSION,
-    CKM,
-    CKO_CERTIFICATE,
-    CKO_PRIVATE_KEY,
-    CKO_PUBLIC_KEY,
-    CKU_SO,
-    FUNCTIONS,
-    CkAttribute,
-    Cryptoki,
-    Rv,
-    Session,
-    mechanism,
-    pss_sha256,
-    template,
-)
 from support.host import Host
 
-DIGEST = bytes(range(32))
-ECDSA = CKM.ECDSA
-# What the module does; every other function of the list is there and says that it is not supported.
-SUPPORTED_NAMES = """
-    C_Initialize C_Finalize C_GetInfo C_GetFunctionList C_GetSlotList C_GetSlotInfo C_GetTokenInfo
-    C_GetMechanismList C_GetMechanismInfo C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo C_Login
-    C_Logout C_GetObjectSize C_GetAttributeValue C_FindObjectsInit C_FindObjects C_FindObjectsFinal C_DigestInit
-    C_Digest C_DigestUpdate C_DigestFinal C_SignInit C_Sign C_SignUpdate C_SignFinal C_VerifyInit C_Verify
-    C_VerifyUpdate C_VerifyFinal C_SeedRandom C_GenerateRandom C_GetFunctionStatus C_CancelFunction
-    C_WaitForSlotEvent
+PRELUDE = """\
+import os, sys, threading
+from ctypes import byref, c_ulong, create_string_buffer
+from support.cryptoki import *
+module = Module()
+def pause():
+    print("paused", flush=True)
+    sys.stdin.readline()
 """
-SUPPORTED = set(SUPPORTED_NAMES.split())
-
-
-@pytest.fixture(scope="session")
-def cryptoki(module: Path) -> Cryptoki:
-    """The module in this process."""
-    return Cryptoki(module)
+OTHER_PIN = "87654321"
 
 
 @pytest.fixture(scope="module")
-def errors_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
-    """A host whose user signs with `errors-…`, and only reads `errors-read`."""
-    appliance.add_user("errors-user")
-    for label in ("errors-pin", "errors-open", "errors-rsa"):
-        appliance.add_rule("errors-user", label)
-    appliance.add_rule("errors-user", "errors-read", operations=["key:read"])
-    appliance.add_key("errors-pin")
-    appliance.add_key("errors-read")
+def erin(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
+    """A host whose user may sign with `errors-…`: three keys, of which `errors-other` has a PIN of its own."""
+    appliance.add_user("erin")
+    appliance.add_rule("erin", "errors-*")
+    appliance.add_key("errors-ec")
     appliance.add_key("errors-rsa", "rsa:2048")
-    appliance.api("POST", "/cores", {"name": "errors-open", "pin_required": False})
-    appliance.add_key("errors-open", pin=None, core=open_core(appliance))
-    appliance.add_rule("errors-user", "errors-open", core=open_core(appliance))
-    return new_host(appliance, user="errors-user")
+    appliance.add_key("errors-other", pin=OTHER_PIN)
+    return new_host(appliance, user="erin")
 
 
-def open_core(appliance: Appliance) -> int:
-    """The number of the core whose keys need no PIN."""
-    number: int = appliance.api("GET", "/cores/errors-open").json()["number"]
-    return number
+class Program:
+    """A running program on a host; it stops at each `pause()` until `go_on` is called."""
+
+    def __init__(self, host: Host, body: str) -> None:
+        environment = {**host.environment, "MODULE": str(host.module), "PYTHONPATH": str(Path(__file__).parents[1])}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(body)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+        )
+        self.lines: list[str] = []
+
+    def run_to_pause(self) -> None:
+        """Wait until the program pauses."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line == "paused\n":
+                return
+            self.lines.append(line.rstrip())
+        pytest.fail(f"ended before it paused: {self.lines}")
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> list[str]:
+        """Wait for its end, which has to be a good one; return all that it printed."""
+        out, _ = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, f"{self.process.returncode}: {self.lines} {out}"
+        return self.lines + out.splitlines()
 
 
-def serial_of(appliance: Appliance, core: int | str) -> int:
-    """The slot id of a core."""
-    return int(appliance.api("GET", f"/cores/{core}").json()["token"]["serial"])
+def run(host: Host, body: str) -> list[str]:
+    """Run a program from beginning to end."""
+    return Program(host, body).end()
 
 
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Points the module at a configuration file, from its next C_Initialize on."""
-
-    def point(configuration: Path) -> None:
-        monkeypatch.setenv("PRIVYSEAL_CONFIG", str(configuration))
-
-    return point
+LOGGED_IN = f"""
+    assert module.initialize() == "OK"
+    session = module.open()
+    assert module.login(session, "{PIN}") == "OK"
+"""
 
 
-@pytest.fixture
-def running(cryptoki: Cryptoki, errors_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
-    """The module, initialised for the host of these tests."""
-    configured(errors_host.config)
-    with cryptoki.initialized():
-        yield cryptoki
+def test_logins_that_are_refused(erin: Host) -> None:
+    """The length of a PIN is judged here, the PIN itself by the appliance."""
+    body = f"""
+    module.initialize()
+    session = module.open()
+    print(module.login(session, "1234567"), module.login(session, "1" * 129), module.login(session, "11111111"))
+    print(module.login(session, "{PIN}", SO), module.login(session, "{PIN}", 7))
+    print(module.login(session, "{PIN}"), module.login(session, "{PIN}"))
+    print(module.call("Logout", session), module.call("Logout", session))
+    """
+    assert run(erin, body) == [
+        "PIN_LEN_RANGE PIN_LEN_RANGE PIN_INCORRECT",
+        "PIN_INCORRECT USER_TYPE_INVALID",
+        "OK USER_ALREADY_LOGGED_IN",
+        "OK USER_NOT_LOGGED_IN",
+    ]
 
 
-@pytest.fixture
-def session(running: Cryptoki) -> Session:
-    """A session before login."""
-    return running.open(running.slots()[0])
+def test_a_key_with_a_pin_wants_a_login_with_that_pin(erin: Host) -> None:
+    """Before login, and after a login whose PIN is another key's."""
+    body = f"""
+    module.initialize()
+    session = module.open()
+    print(module.sign_with(session, "errors-ec"))
+    module.login(session, "{PIN}")
+    print(module.sign_with(session, "errors-ec"), module.sign_with(session, "errors-other"))
+    """
+    assert run(erin, body) == ["USER_NOT_LOGGED_IN", "OK USER_NOT_LOGGED_IN"]
 
 
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
+def test_the_login_is_the_token_s_and_ends_with_its_last_session(erin: Host) -> None:
+    """A second session is logged in without asking; closing both logs out."""
+    body = f"""
+    {LOGGED_IN}
+    second = module.open()
+    print(module.sign_with(second, "errors-ec"))
+    print(module.call("CloseSession", session), module.sign_with(second, "errors-ec"))
+    print(module.call("CloseSession", second), module.call("CloseSession", second))
+    print(module.sign_with(module.open(), "errors-ec"))
+    """
+    assert run(erin, textwrap.dedent(body)) == [
+        "OK",
+        "OK OK",
+        "OK SESSION_HANDLE_INVALID",
+        "USER_NOT_LOGGED_IN",
+    ]
 
 
-# -- general ----------------------------------------------------------------------------------------------------------
+def test_mechanisms_and_inputs_that_do_not_fit(erin: Host) -> None:
+    """Refused on this host, before the appliance is asked."""
+    body = f"""
+    {LOGGED_IN}
+    for label, mechanism, data in [
+        ("errors-ec", RSA_PKCS, b"x"), ("errors-rsa", EDDSA, b"x"), ("errors-ec", SHA256, b"x"),
+        ("errors-ec", 0x1085, b"x"), ("errors-ec", ECDSA, b""), ("errors-rsa", RSA_PKCS, b"x" * 246),
+        ("errors-rsa", RSA_PKCS, b"x" * 245),
+    ]:
+        print(module.sign_with(session, label, mechanism, data))
+    """
+    assert run(erin, body) == [
+        "KEY_TYPE_INCONSISTENT",
+        "KEY_TYPE_INCONSISTENT",
+        "MECHANISM_INVALID",
+        "MECHANISM_INVALID",
+        "DATA_LEN_RANGE",
+        "DATA_LEN_RANGE",
+        "OK",
+    ]
 
 
-def test_the_function_list_is_complete(cryptoki: Cryptoki) -> None:
-    """Version 2.40 with an entry for each of its 68 functions."""
-    assert cryptoki.version == (2, 40)
-    assert len(cryptoki._functions) == len(FUNCTIONS) == 68
-    assert all(cryptoki._functions.values())
+def test_operations_end_when_the_specification_says_so(erin: Host) -> None:
+    """A question for the length and a small buffer go on; bad arguments and a signature end the operation."""
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-ec")
+    length = c_ulong()
+    print(module.sign(session)[0], module.sign_init(session, key), module.sign_init(session, key))
+    print(module.call("Sign", session, b"data", c_ulong(4), None, byref(length)), length.value)
+    print(module.sign(session, room=63)[0], module.sign(session, room=64)[0], module.sign(session)[0])
+    print(module.sign_init(session, key), module.call("Sign", session, None, c_ulong(4), None, byref(length)))
+    print(module.sign(session)[0], module.sign_init(session, key))
+    print(module.call("SignUpdate", session, b"da", c_ulong(2)), module.sign(session)[0], module.sign(session)[0])
+    print(module.sign_init(session, key - 1), module.sign_init(session, key + 2))
+    """
+    assert run(erin, body) == [
+        "OPERATION_NOT_INITIALIZED OK OPERATION_ACTIVE",
+        "OK 64",
+        "BUFFER_TOO_SMALL OK OPERATION_NOT_INITIALIZED",
+        "OK ARGUMENTS_BAD",
+        "OPERATION_NOT_INITIALIZED OK",
+        "OK OPERATION_NOT_INITIALIZED OPERATION_NOT_INITIALIZED",
+        "KEY_FUNCTION_NOT_PERMITTED KEY_HANDLE_INVALID",
+    ]
 
 
-@pytest.mark.parametrize("name", sorted(SUPPORTED - {"C_Initialize", "C_GetFunctionList"}))
-def test_nothing_works_before_initialize(cryptoki: Cryptoki, name: str) -> None:
-    """Version 2.40, section 5.4: only C_Initialize and C_GetFunctionList may be called before."""
-    accepted = {Rv.CKR_CRYPTOKI_NOT_INITIALIZED}
-    if name in ("C_GetFunctionStatus", "C_CancelFunction"):
-        accepted.add(Rv.CKR_FUNCTION_NOT_PARALLEL)
-    assert getattr(cryptoki, name)(*[None] * 8) in accepted
+def test_verification_tells_wrong_from_right(erin: Host) -> None:
+    """On the appliance, without a login."""
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-ec")
+    module.sign_init(session, key)
+    _, signature = module.sign(session, b"data")
+    public = key - 1
+    print(module.verify(session, public, b"data", signature), module.verify(session, public, b"dat", signature))
+    print(module.verify(session, public, b"data", signature[1:]))
+    """
+    assert run(erin, body) == ["OK SIGNATURE_INVALID", "SIGNATURE_LEN_RANGE"]
 
 
-def test_initialize_once_and_finalize_once(cryptoki: Cryptoki) -> None:
-    """Any number of times one after the other, and not twice at once."""
-    for _ in range(3):
-        assert cryptoki.C_Initialize(None) == Rv.CKR_OK
-        assert cryptoki.C_Initialize(None) == Rv.CKR_CRYPTOKI_ALREADY_INITIALIZED
-        assert cryptoki.C_Finalize(1) == Rv.CKR_ARGUMENTS_BAD
-        assert cryptoki.C_Finalize(None) == Rv.CKR_OK
-        assert cryptoki.C_Finalize(None) == Rv.CKR_CRYPTOKI_NOT_INITIALIZED
+def test_attributes_are_answered_one_by_one(erin: Host) -> None:
+    """Section 5.7.5: every attribute is tried, and the lengths say which had no answer."""
+    body = """
+    module.initialize()
+    session = module.open()
+    key = module.private(session, "errors-ec")
+    code, lengths = module.attributes(session, key, [CKA_ID, CKA_VALUE, CKA_LABEL], [None, 99, 99])
+    print(code, lengths == [8, UNAVAILABLE, len("errors-ec")])
+    code, lengths = module.attributes(session, key, [CKA_MODULUS, CKA_ID], [99, 8])
+    print(code, lengths == [UNAVAILABLE, 8])
+    code, lengths = module.attributes(session, key, [CKA_ID, CKA_ID], [7, 8])
+    print(code, lengths == [UNAVAILABLE, 8])
+    print(module.attributes(session, key + 2, [CKA_ID], [8])[0])
+    """
+    assert run(erin, body) == [
+        "ATTRIBUTE_SENSITIVE True",
+        "ATTRIBUTE_TYPE_INVALID True",
+        "BUFFER_TOO_SMALL True",
+        "OBJECT_HANDLE_INVALID",
+    ]
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"C_Initialize", "C_Finalize"}))
-def test_no_function_crashes_on_nothing(running: Cryptoki, name: str) -> None:
-    """NULL for every pointer and 0 for every number is refused, one way or another."""
-    assert getattr(running, name)(*[None] * 10) != Rv.CKR_OK
+def test_null_pointers_and_impossible_lengths_are_bad_arguments(erin: Host) -> None:
+    """No pointer is followed before it has been looked at."""
+    body = """
+    lie, none, some = c_ulong(-1), c_ulong(0), byref(c_ulong(1))
+    print(module.call("GetFunctionList", None), module.call("Initialize", None), module.call("Finalize", some))
+    session, slot, one, eight = module.open(), c_ulong(module.slots()[0]), c_ulong(1), c_ulong(8)
+    for name, *arguments in [
+        ("GetInfo", None), ("GetSlotList", 1, None, None), ("OpenSession", slot, c_ulong(4), None, None, None),
+        ("GetSessionInfo", session, None), ("Login", session, one, None, eight), ("Login", session, one, b"x", lie),
+        ("FindObjectsInit", session, None, one), ("FindObjectsInit", session, some, lie),
+        ("DigestInit", session, None), ("SignInit", session, None, none),
+        ("GetAttributeValue", session, none, None, one),
+        ("GenerateRandom", session, None, eight), ("GenerateRandom", session, some, lie),
+    ]:
+        assert module.call(name, *arguments) == "ARGUMENTS_BAD", name
+    print(module.call("OpenSession", slot, none, None, None, some))
+    print(module.call("OpenSession", c_ulong(5), c_ulong(4), None, None, some))
+    """
+    assert run(erin, body) == [
+        "ARGUMENTS_BAD OK ARGUMENTS_BAD",
+        "SESSION_PARALLEL_NOT_SUPPORTED",
+        "SLOT_ID_INVALID",
+    ]
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - SUPPORTED))
-def test_what_is_not_supported_says_so(running: Cryptoki, session: Session, name: str) -> None:
-    """A program that looks at the code can choose another way. Making and destroying keys may work already."""
-    buffer = (c_char * 64)()
-    answer = getattr(running, name)(session.handle, *[buffer] * 7)
-    assert answer != Rv.CKR_OK
-    later = {"C_GenerateKeyPair", "C_DestroyObject", "C_CreateObject", "C_SetAttributeValue", "C_CopyObject"}
-    if name not in later | {"C_InitToken"}:
-        assert answer == Rv.CKR_FUNCTION_NOT_SUPPORTED
+def test_functions_that_are_not_there_say_so(erin: Host) -> None:
+    """Every one of the 68 is exported."""
+    body = """
+    session = c_ulong(1)
+    print(module.call("GetInfo", None), module.call("GenerateKey", session, None, None, 0, None))
+    module.initialize()
+    print(module.call("GenerateKey", session, None, None, 0, None), module.call("CancelFunction", session))
+    print(module.call("WaitForSlotEvent", c_ulong(1), None, None), module.initialize(), module.call("Finalize", None))
+    """
+    assert run(erin, body) == [
+        "CRYPTOKI_NOT_INITIALIZED CRYPTOKI_NOT_INITIALIZED",
+        "FUNCTION_NOT_SUPPORTED FUNCTION_NOT_PARALLEL",
+        "NO_EVENT CRYPTOKI_ALREADY_INITIALIZED OK",
+    ]
 
 
-# -- slots and sessions -----------------------------------------------------------------------------------------------
+def test_the_module_exports_pkcs11_and_nothing_else(module: Path) -> None:
+    """No symbol of ours can meet one of the host's program."""
+    answer = subprocess.run(["nm", "-D", "--defined-only", module], capture_output=True, text=True, check=True)
+    names = [line.split()[-1] for line in answer.stdout.splitlines()]
+    assert len(names) == 68
+    assert all(name.startswith("C_") for name in names)
 
 
-def test_a_slot_that_is_not_there(running: Cryptoki) -> None:
-    """For every function that takes a slot."""
-    buffer, count = (c_char * 512)(), c_ulong()
-    assert running.slots()
-    for name, *arguments in (
-        ("C_GetSlotInfo", buffer),
-        ("C_GetTokenInfo", buffer),
-        ("C_GetMechanismList", None, byref(count)),
-        ("C_GetMechanismInfo", ECDSA, buffer),
-        ("C_OpenSession", CKF_SERIAL_SESSION, None, None, byref(count)),
-        ("C_CloseAllSessions",),
-    ):
-        assert getattr(running, name)(12345, *arguments) == Rv.CKR_SLOT_ID_INVALID, name
-
-
-def test_lists_tell_the_length_that_they_need(running: Cryptoki) -> None:
-    """A NULL list asks for the length; a short one is refused and told it."""
-    slot, count, room = running.slots()[0], c_ulong(), (c_ulong * 1)()
-    assert running.C_GetMechanismList(slot, None, byref(count)) == Rv.CKR_OK
-    needed = count.value
-    assert needed > 20
-    count.value = 1
-    assert running.C_GetMechanismList(slot, room, byref(count)) == Rv.CKR_BUFFER_TOO_SMALL
-    assert count.value == needed
-    count.value = 0
-    assert running.C_GetSlotList(1, room, byref(count)) == Rv.CKR_BUFFER_TOO_SMALL
-    assert count.value == 1
-
-
-def test_every_listed_mechanism_tells_what_it_does(running: Cryptoki) -> None:
-    """And one that is not listed does not exist."""
-    slot, count, info = running.slots()[0], c_ulong(), (c_ulong * 3)()
-    running.must("C_GetMechanismList", slot, None, byref(count))
-    kinds = (c_ulong * count.value)()
-    running.must("C_GetMechanismList", slot, kinds, byref(count))
-    for kind in kinds:
-        assert running.C_GetMechanismInfo(slot, kind, info) == Rv.CKR_OK
-        assert info[2] != 0, f"{kind:#x}"
-    assert CKM.AES_GCM not in list(kinds)
-    assert running.C_GetMechanismInfo(slot, CKM.AES_GCM, info) == Rv.CKR_MECHANISM_INVALID
-
-
-def test_sessions_are_serial(running: Cryptoki) -> None:
-    """CKF_SERIAL_SESSION is a relic that has to be set."""
-    handle = c_ulong()
-    answer = running.C_OpenSession(running.slots()[0], CKF_RW_SESSION, None, None, byref(handle))
-    assert answer == Rv.CKR_SESSION_PARALLEL_NOT_SUPPORTED
-
-
-def test_a_closed_session_is_none(session: Session) -> None:
-    """Handles are not used again soon, so a program's mistake shows."""
-    assert session.cryptoki.C_CloseSession(session.handle) == Rv.CKR_OK
-    assert session.cryptoki.C_CloseSession(session.handle) == Rv.CKR_SESSION_HANDLE_INVALID
-    assert session.login(PIN) == Rv.CKR_SESSION_HANDLE_INVALID
-    assert session.sign_init(mechanism(ECDSA), 1) == Rv.CKR_SESSION_HANDLE_INVALID
-    assert session.cryptoki.open(session.cryptoki.slots()[0]).handle != session.handle
-
-
-# -- login ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pin", "answer"),
-    [
-        ("87654321", Rv.CKR_PIN_INCORRECT),
-        ("1234567", Rv.CKR_PIN_LEN_RANGE),
-        ("1" * 129, Rv.CKR_PIN_LEN_RANGE),
-        ("", Rv.CKR_PIN_LEN_RANGE),
-    ],
-)
-def test_a_pin_that_does_not_fit(session: Session, pin: str, answer: Rv) -> None:
-    """Lengths are judged here, before a wrong try is counted there; nobody is logged in then."""
-    assert session.login(pin) == answer
-    assert session.state() == 0
-
-
-def test_a_pin_that_is_no_text(session: Session) -> None:
-    """PINs are UTF-8 (version 2.40, section 5.6)."""
-    assert session.login(b"\xff" * 8) in {Rv.CKR_PIN_INCORRECT, Rv.CKR_ARGUMENTS_BAD}
-
-
-def test_who_can_log_in(session: Session) -> None:
-    """The appliance's administrator has no PIN here, and a PIN has to be given."""
-    assert session.login(PIN, CKU_SO) in {Rv.CKR_USER_TYPE_INVALID, Rv.CKR_PIN_INCORRECT}
-    assert session.login(PIN, 77) == Rv.CKR_USER_TYPE_INVALID
-    assert session.cryptoki.C_Login(session.handle, 1, None, 8) == Rv.CKR_ARGUMENTS_BAD
-
-
-def test_login_is_the_tokens_and_not_the_sessions(session: Session) -> None:
-    """A second session is logged in by the first, and the last one to close logs out."""
-    other = session.cryptoki.open(session.cryptoki.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
-    assert session.login(PIN) == Rv.CKR_OK
-    assert other.login(PIN) == Rv.CKR_USER_ALREADY_LOGGED_IN
-    assert (session.state(), other.state()) == (1, 3)
-    assert session.cryptoki.C_Logout(other.handle) == Rv.CKR_OK
-    assert (session.state(), other.state()) == (0, 2)
-    assert session.cryptoki.C_Logout(session.handle) == Rv.CKR_USER_NOT_LOGGED_IN
-    assert session.login(PIN) == Rv.CKR_OK
-    assert session.cryptoki.C_CloseAllSessions(session.cryptoki.slots()[0]) == Rv.CKR_OK
-    assert session.cryptoki.open(session.cryptoki.slots()[0]).state() == 0
-
-
-def test_wrong_pins_lock(
-    cryptoki: Cryptoki, appliance: Appliance, new_host: Callable[..., Host], configured: Callable[[Path], None]
+def test_a_missing_rule_is_refused_and_named_in_the_log(
+    appliance: Appliance, erin: Host, new_host: Callable[..., Host]
 ) -> None:
-    """Ten wrong PINs at the latest; the right one is then refused too."""
-    appliance.add_user("errors-guesser")
-    appliance.add_rule("errors-guesser", "errors-guessed")
-    appliance.add_key("errors-guessed")
-    configured(new_host(appliance, user="errors-guesser").config)
-    with cryptoki.initialized():
-        session = cryptoki.open(cryptoki.slots()[0])
-        answers = [session.login(f"wrong-pin-{number}") for number in range(11)]
-        assert set(answers) == {Rv.CKR_PIN_INCORRECT, Rv.CKR_PIN_LOCKED}
-        assert answers[0] == Rv.CKR_PIN_INCORRECT
-        assert answers[-1] == session.login(PIN) == Rv.CKR_PIN_LOCKED
+    """A user who may only read the key."""
+    appliance.add_user("ruth")
+    appliance.add_rule("ruth", "errors-*", operations=["key:read"])
+    host = new_host(appliance, user="ruth")
+    assert run(host, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-ec'))") == [
+        "KEY_FUNCTION_NOT_PERMITTED"
+    ]
+    assert "key:sign" in host.log.read_text()
+    assert erin.directory != host.directory
 
 
-# -- objects ----------------------------------------------------------------------------------------------------------
+def test_a_key_that_is_gone_has_no_valid_handle(appliance: Appliance, erin: Host) -> None:
+    """It was there when the program looked."""
+    appliance.add_key("errors-gone")
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-gone")
+    pause()
+    print(module.sign_init(session, key), module.sign(session)[0])
+    """
+    program = Program(erin, body)
+    program.run_to_pause()
+    appliance.api("DELETE", "/cores/1/keys/errors-gone")
+    program.go_on()
+    assert program.end() == ["OK KEY_HANDLE_INVALID"]
 
 
-def test_private_keys_are_found_before_login_and_show_nothing(session: Session) -> None:
-    """One call answers for all attributes: what is there, what is secret and what does not exist."""
-    handle = session.key("errors-pin")
-    id_buffer, none = (c_char * 64)(), c_void_p()
-    asked = (CkAttribute * 4)(
-        CkAttribute(CKA.VALUE, none, 0),
-        CkAttribute(CKA.ID, ctypes.cast(id_buffer, c_void_p), 64),
-        CkAttribute(CKA.MODULUS, none, 0),
-        CkAttribute(CKA.EC_POINT, ctypes.cast(id_buffer, c_void_p), 1),
-    )
-    answer = session.cryptoki.C_GetAttributeValue(session.handle, handle, asked, 4)
-    reasons = {Rv.CKR_ATTRIBUTE_SENSITIVE, Rv.CKR_ATTRIBUTE_TYPE_INVALID, Rv.CKR_BUFFER_TOO_SMALL}
-    assert answer in reasons
-    assert [one.length for one in asked] == [CK_UNAVAILABLE, 8, CK_UNAVAILABLE, CK_UNAVAILABLE]
-    for kind, value in (
-        (CKA.PRIVATE, False),
-        (CKA.ALWAYS_AUTHENTICATE, False),
-        (CKA.EXTRACTABLE, False),
-        (CKA.SENSITIVE, True),
-        (CKA.SIGN, True),
-        (CKA.TOKEN, True),
-    ):
-        assert session.attribute(handle, kind) == bytes([value]), kind
+def test_a_password_that_changed_is_a_rejected_function(appliance: Appliance, new_host: Callable[..., Host]) -> None:
+    """In the middle of a session."""
+    appliance.add_user("paul")
+    appliance.add_rule("paul", "errors-*")
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-ec")
+    pause()
+    print(module.sign_init(session, key), module.sign(session)[0])
+    """
+    program = Program(new_host(appliance, user="paul"), body)
+    program.run_to_pause()
+    appliance.api("PUT", "/users/paul", {"password": "another password of paul"})
+    program.go_on()
+    assert program.end() == ["OK FUNCTION_REJECTED"]
 
 
-def test_objects_that_are_not_there(session: Session) -> None:
-    """A handle that nobody gave out, and searches that find nothing."""
-    asked = CkAttribute(CKA.LABEL)
-    answer = session.cryptoki.C_GetAttributeValue(session.handle, 0, byref(asked), 1)
-    assert answer == Rv.CKR_OBJECT_HANDLE_INVALID
-    assert session.cryptoki.C_GetObjectSize(session.handle, 0, byref(c_ulong())) == Rv.CKR_OBJECT_HANDLE_INVALID
-    assert session.find({CKA.LABEL: b"nobody's"}) == []
-    assert session.find({CKA.CLASS: CKO_CERTIFICATE}) == []
-    assert session.find({CKA.ID: b"\x01"}) == []
+def test_too_many_wrong_pins_lock(appliance: Appliance, new_host: Callable[..., Host]) -> None:
+    """In a core of their own, so that no other test's keys are locked with them."""
+    core = appliance.api("POST", "/cores", {"name": "locking", "pin_required": True}).json()["number"]
+    appliance.add_user("lea")
+    appliance.add_rule("lea", core=core)
+    appliance.add_key("locking", core=core)
+    body = """
+    module.initialize()
+    session = module.open()
+    codes = [module.login(session, "wrong-pin") for _ in range(12)]
+    print(codes[0], codes[-1], set(codes) == {"PIN_INCORRECT", "PIN_LOCKED"})
+    """
+    assert run(new_host(appliance, user="lea", core=core), body) == ["PIN_INCORRECT PIN_LOCKED True"]
 
 
-def test_a_search_gives_each_object_once(session: Session) -> None:
-    """One at a time, as OpenSSL's engine asks, or many."""
-    everything = session.find({})
-    assert sorted(everything) == sorted(session.find({}, at_a_time=1))
-    assert len(set(everything)) == len(everything) == 6
-    assert len(session.find({CKA.LABEL: b"errors-pin"})) == 2
-
-
-def test_a_search_for_private_keys_passes_over_those_that_want_a_pin(session: Session) -> None:
-    """OpenSSL's engine looks for private keys first and logs in only when it does not find the one it wants."""
-    private = {CKA.CLASS: CKO_PRIVATE_KEY}
-    assert session.find(private) == []
-    assert session.login(PIN) == Rv.CKR_OK
-    assert len(session.find(private)) == 3
-
-
-def test_a_search_has_a_beginning_and_an_end(session: Session) -> None:
-    """In this order, and one at a time in each session."""
-    cryptoki, count = session.cryptoki, c_ulong()
-    found = (c_ulong * 1)()
-    assert cryptoki.C_FindObjects(session.handle, found, 1, byref(count)) == Rv.CKR_OPERATION_NOT_INITIALIZED
-    assert cryptoki.C_FindObjectsFinal(session.handle) == Rv.CKR_OPERATION_NOT_INITIALIZED
-    assert cryptoki.C_FindObjectsInit(session.handle, None, 0) == Rv.CKR_OK
-    assert cryptoki.C_FindObjectsInit(session.handle, None, 0) == Rv.CKR_OPERATION_ACTIVE
-    assert cryptoki.C_FindObjectsFinal(session.handle) == Rv.CKR_OK
-
-
-def test_a_template_that_lies(session: Session) -> None:
-    """More attributes than memory has, values longer than memory, values that are not there."""
-    cryptoki, good = session.cryptoki, template({CKA.LABEL: b"x"})
-    assert cryptoki.C_FindObjectsInit(session.handle, None, 1) == Rv.CKR_ARGUMENTS_BAD
-    assert cryptoki.C_FindObjectsInit(session.handle, good, CK_UNAVAILABLE) == Rv.CKR_ARGUMENTS_BAD
-    assert cryptoki.C_FindObjectsInit(session.handle, byref(CkAttribute(CKA.LABEL, None, 5)), 1) == Rv.CKR_ARGUMENTS_BAD
-    long = (CkAttribute * 1)(CkAttribute(CKA.LABEL, good[0].value, CK_UNAVAILABLE))
-    assert cryptoki.C_FindObjectsInit(session.handle, long, 1) == Rv.CKR_ARGUMENTS_BAD
-    assert session.find({CKA.LABEL: b"errors-pin"})
-
-
-# -- sign -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_key_with_a_pin_wants_a_login(session: Session) -> None:
-    """Found before, used after."""
-    assert session.refusal(mechanism(ECDSA), session.key("errors-pin"), DIGEST) == Rv.CKR_USER_NOT_LOGGED_IN
-
-
-def test_a_key_without_a_pin_wants_none(
-    cryptoki: Cryptoki, appliance: Appliance, errors_host: Host, new_host: Callable[..., Host], configured: Any
+def test_an_appliance_that_stops_and_comes_back(
+    new_appliance: Callable[..., Appliance], new_host: Callable[..., Host]
 ) -> None:
-    """The user's password in the configuration is all there is."""
-    host = new_host(appliance, user=errors_host.user, core="errors-open")
-    configured(host.config)
-    with cryptoki.initialized():
-        assert cryptoki.slots() == [serial_of(appliance, "errors-open")]
-        session = cryptoki.open(cryptoki.slots()[0])
-        assert len(session.sign(mechanism(ECDSA), session.key("errors-open"), DIGEST)) == 64
-
-
-def test_asking_for_the_length_leaves_the_operation_alive(logged_in: Session) -> None:
-    """Version 2.40, section 5.2: so does a buffer that is too small; a signature ends it."""
-    cryptoki, session = logged_in.cryptoki, logged_in.handle
-    length, buffer = c_ulong(), (c_char * 64)()
-    assert logged_in.sign_init(mechanism(ECDSA), logged_in.key("errors-pin")) == Rv.CKR_OK
-    assert cryptoki.C_Sign(session, DIGEST, 32, None, byref(length)) == Rv.CKR_OK
-    assert length.value == 64
-    length.value = 63
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_BUFFER_TOO_SMALL
-    assert length.value == 64
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_OK
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_OPERATION_NOT_INITIALIZED
-
-
-def test_every_other_error_ends_the_operation(logged_in: Session) -> None:
-    """A raw ECDSA input is cut to the order's length, but there has to be one."""
-    cryptoki, key = logged_in.cryptoki, logged_in.key("errors-pin")
-    length, buffer = c_ulong(64), (c_char * 64)()
-    assert len(logged_in.sign(mechanism(ECDSA), key, bytes(range(65)))) == 64
-    assert logged_in.refusal(mechanism(ECDSA), key, b"") == Rv.CKR_DATA_LEN_RANGE
-    answer = cryptoki.C_Sign(logged_in.handle, DIGEST, 32, buffer, byref(length))
-    assert answer == Rv.CKR_OPERATION_NOT_INITIALIZED
-
-
-def test_one_signature_at_a_time_in_each_session(logged_in: Session) -> None:
-    """A search may go on beside it."""
-    key = logged_in.key("errors-pin")
-    assert logged_in.sign_init(mechanism(ECDSA), key) == Rv.CKR_OK
-    assert logged_in.sign_init(mechanism(ECDSA), key) == Rv.CKR_OPERATION_ACTIVE
-    assert logged_in.key("errors-pin") == key
-
-
-@pytest.mark.parametrize(
-    ("label", "how", "answer"),
-    [
-        ("errors-pin", mechanism(CKM.RSA_PKCS), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-pin", mechanism(CKM.EDDSA), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-rsa", mechanism(ECDSA), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-pin", mechanism(CKM.AES_GCM), Rv.CKR_MECHANISM_INVALID),
-        ("errors-pin", mechanism(CKM.SHA256), Rv.CKR_MECHANISM_INVALID),
-        ("errors-rsa", mechanism(CKM.RSA_PKCS_PSS), Rv.CKR_MECHANISM_PARAM_INVALID),
-        ("errors-pin", mechanism(ECDSA, pss_sha256()), Rv.CKR_MECHANISM_PARAM_INVALID),
-        ("errors-pin", None, Rv.CKR_ARGUMENTS_BAD),
-    ],
-)
-def test_mechanisms_that_do_not_fit(logged_in: Session, label: str, how: Any, answer: Rv) -> None:
-    """Not of the key's type, not of this module, or with the wrong parameter."""
-    assert logged_in.sign_init(how, logged_in.key(label)) == answer
-
-
-def test_keys_that_cannot_sign(logged_in: Session) -> None:
-    """One that nobody has, a public one, and one without a rule for it."""
-    how = mechanism(ECDSA)
-    assert logged_in.sign_init(how, 0) == Rv.CKR_KEY_HANDLE_INVALID
-    public = logged_in.key("errors-pin", CKO_PUBLIC_KEY)
-    wrong = {Rv.CKR_KEY_FUNCTION_NOT_PERMITTED, Rv.CKR_KEY_TYPE_INCONSISTENT, Rv.CKR_KEY_HANDLE_INVALID}
-    assert logged_in.sign_init(how, public) in wrong
-    read_only = logged_in.key("errors-read")
-    assert logged_in.attribute(read_only, CKA.SIGN) == b"\0"
-    assert logged_in.refusal(how, read_only, DIGEST) == Rv.CKR_KEY_FUNCTION_NOT_PERMITTED
-
-
-def test_data_that_do_not_fit_the_key(logged_in: Session) -> None:
-    """RSA: PKCS#1 wants eleven bytes of its own, PSS a digest of its hash."""
-    key = logged_in.key("errors-rsa")
-    assert len(logged_in.sign(mechanism(CKM.RSA_PKCS), key, bytes(245))) == 256
-    assert logged_in.refusal(mechanism(CKM.RSA_PKCS), key, bytes(246)) == Rv.CKR_DATA_LEN_RANGE
-    assert logged_in.refusal(mechanism(CKM.RSA_PKCS_PSS, pss_sha256()), key, bytes(31)) == Rv.CKR_DATA_LEN_RANGE
-
-
-def test_lengths_that_lie(logged_in: Session) -> None:
-    """Data longer than any memory, no data behind a length, no room for the answer's length."""
-    cryptoki, key = logged_in.cryptoki, logged_in.key("errors-pin")
-    length, buffer = c_ulong(64), (c_char * 64)()
-    for arguments in (
-        (DIGEST, CK_UNAVAILABLE, buffer, byref(length)),
-        (DIGEST, 1 << 63, buffer, byref(length)),
-        (None, 32, buffer, byref(length)),
-        (DIGEST, 32, buffer, None),
-    ):
-        logged_in.sign_init(mechanism(ECDSA), key)
-        assert cryptoki.C_Sign(logged_in.handle, *arguments) == Rv.CKR_ARGUMENTS_BAD
-    assert len(logged_in.sign(mechanism(ECDSA), key, DIGEST)) == 64
-
-
-def test_pointers_at_odd_addresses(logged_in: Session) -> None:
-    """A mechanism and a length in the middle of nowhere are read byte by byte, or refused."""
-    room = (c_char * 200)()
-    odd = ctypes.addressof(room) + 1
-    ctypes.memmove(odd, bytes(mechanism(CKM.ECDSA_SHA256).contents), 24)
-    ctypes.memmove(odd + 32, bytes(c_ulong(64)), 8)
-    answer = logged_in.sign_init(c_void_p(odd), logged_in.key("errors-pin"))
-    assert answer in {Rv.CKR_OK, Rv.CKR_ARGUMENTS_BAD}
-    if answer == Rv.CKR_OK:
-        data = c_void_p(odd + 120)
-        answer = logged_in.cryptoki.C_Sign(logged_in.handle, data, 7, c_void_p(odd + 48), c_void_p(odd + 32))
-        assert answer in {Rv.CKR_OK, Rv.CKR_ARGUMENTS_BAD}
-
-
-def test_parts_make_the_same_operation(logged_in: Session, appliance: Appliance) -> None:
-    """C_SignUpdate any number of times; C_SignFinal's length query leaves it alive."""
-    cryptoki, how, key = logged_in.cryptoki, mechanism(CKM.SHA256_RSA_PKCS), logged_in.key("errors-rsa")
-    whole = logged_in.sign(how, key, b"one and two")
-    length, buffer = c_ulong(), (c_char * 256)()
-    assert logged_in.sign_init(how, key) == Rv.CKR_OK
-    for part in (b"one ", b"", b"and two"):
-        assert cryptoki.C_SignUpdate(logged_in.handle, part, len(part)) == Rv.CKR_OK
-    assert cryptoki.C_SignFinal(logged_in.handle, None, byref(length)) == Rv.CKR_OK
-    assert length.value == 256
-    assert cryptoki.C_SignFinal(logged_in.handle, buffer, byref(length)) == Rv.CKR_OK
-    assert bytes(buffer.raw) == whole
-    assert cryptoki.C_SignUpdate(logged_in.handle, b"x", 1) == Rv.CKR_OPERATION_NOT_INITIALIZED
-    record = appliance.api("GET", "/cores/1/keys/errors-rsa").json()
-    public = load_der_public_key(base64.b64decode(record["public_key"]))
-    assert isinstance(public, RSAPublicKey)
-    public.verify(whole, b"one and two", PKCS1v15(), SHA256())
-
-
-def test_verify_tells_right_from_wrong(logged_in: Session) -> None:
-    """And a signature of another length from one that is wrong."""
-    how = mechanism(CKM.ECDSA_SHA256)
-    signature = logged_in.sign(how, logged_in.key("errors-pin"), b"data")
-    public = logged_in.key("errors-pin", CKO_PUBLIC_KEY)
-    assert logged_in.verify(how, public, b"data", signature) == Rv.CKR_OK
-    assert logged_in.verify(how, public, b"Data", signature) == Rv.CKR_SIGNATURE_INVALID
-    assert logged_in.verify(how, public, b"data", signature[:-1]) == Rv.CKR_SIGNATURE_LEN_RANGE
-
-
-# -- digest and random ------------------------------------------------------------------------------------------------
-
-
-def test_digests_are_made_here(session: Session) -> None:
-    """In one part and in many; the answers are hashlib's."""
-    for kind, name in ((CKM.SHA256, "sha256"), (CKM.SHA3_256, "sha3_256")):
-        wanted = hashlib.new(name, b"some data").digest()
-        assert session.digest(kind, [b"some data"]) == session.digest(kind, [b"some ", b"", b"data"]) == wanted
-    assert session.cryptoki.C_DigestInit(session.handle, mechanism(ECDSA)) == Rv.CKR_MECHANISM_INVALID
-    assert session.cryptoki.C_DigestUpdate(session.handle, b"x", 1) == Rv.CKR_OPERATION_NOT_INITIALIZED
-
-
-def test_random_bytes_come_from_the_appliance(session: Session) -> None:
-    """Any number of them; nobody can add to where they come from."""
-    buffer = (c_char * 10_000)()
-    assert session.cryptoki.C_GenerateRandom(session.handle, buffer, 10_000) == Rv.CKR_OK
-    assert len(set(buffer.raw)) == 256
-    assert session.cryptoki.C_GenerateRandom(session.handle, None, 10) == Rv.CKR_ARGUMENTS_BAD
-    assert session.cryptoki.C_SeedRandom(session.handle, b"seed", 4) == Rv.CKR_RANDOM_SEED_NOT_SUPPORTED
-
-
-# -- the appliance ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        None,
-        "",
-        "{",
-        '{"url": "https://127.0.0.1:1", “user”: "x"}',
-        '{"url": "https://127.0.0.1:1", "user": "alice", "pass": "x", "retries": 0}',
-    ],
-    ids=["missing", "empty", "cut", "typographic", "nobody-there"],
-)
-def test_a_host_that_is_not_set_up_has_no_slots(
-    cryptoki: Cryptoki, configured: Any, tmp_path: Path, content: str | None
-) -> None:
-    """At once and quietly, because p11-kit loads the module into programs that never heard of it."""
-    configuration = tmp_path / "client.json"
-    if content is not None:
-        configuration.write_text(content)
-    configured(configuration)
-    began = time.monotonic()
-    with cryptoki.initialized():
-        assert cryptoki.slots() == []
-    assert time.monotonic() - began < 2
-
-
-@pytest.fixture(scope="module")
-def own_appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
-    """An appliance that these tests stop and start."""
+    """Nobody answers: a removed device. It is back: the same session signs again, with a login of its own."""
     appliance = new_appliance()
-    appliance.add_user("alice")
-    appliance.add_rule("alice")
-    return appliance
+    appliance.add_user("erin")
+    appliance.add_rule("erin")
+    appliance.add_key("errors-ec")
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-ec")
+    for _ in range(2):
+        pause()
+        print(module.sign_init(session, key), module.sign(session)[0])
+    print(Module().slots() == module.slots() != [])
+    """
+    program = Program(new_host(appliance, user="erin"), body)
+    program.run_to_pause()
+    appliance.stop()
+    program.go_on()
+    program.run_to_pause()
+    appliance.start()
+    program.go_on()
+    assert program.end() == ["OK DEVICE_REMOVED", "OK OK", "True"]
 
 
-def own_session(cryptoki: Cryptoki, label: str) -> tuple[Session, int]:
-    """A session that is logged in, with a key that has signed already."""
-    session = cryptoki.open(cryptoki.slots()[0])
-    assert session.login(PIN) == Rv.CKR_OK
-    key = session.key(label)
-    assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64
-    return session, key
-
-
-def test_an_appliance_that_went_away_and_came_back(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
+@pytest.mark.parametrize(
+    "settings", [None, {"url": "https://127.0.0.1:9"}, {"pass": "wrong"}, {"fingerprint": "00" * 32}]
+)
+def test_a_host_without_a_usable_appliance_has_no_slots(
+    appliance: Appliance, erin: Host, new_host: Callable[..., Host], settings: dict[str, str] | None
 ) -> None:
-    """CKR_DEVICE_REMOVED while it is away, and then the same session signs again without another login."""
-    own_appliance.add_key("restarted")
-    configured(new_host(own_appliance, user="alice", timeout_ms=2000).config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "restarted")
-        own_appliance.stop()
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
-        own_appliance.start()
-        assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64
+    """No configuration, nobody there, a wrong password, somebody else there: quiet, at once, and no error."""
+    appliance.add_user(name := f"nobody{abs(hash(str(settings)))}")
+    host = new_host(appliance, user=name, **(settings or {}))
+    if settings is None:
+        host.config.unlink()
+    started = time.monotonic()
+    assert run(host, "print(module.initialize(), module.slots(), module.call('Finalize', None))") == ["OK [] OK"]
+    assert time.monotonic() - started < 10
+    assert erin.config.exists()
 
 
-def test_an_appliance_that_hangs(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """The time-out of the configuration is kept, and ends in CKR_DEVICE_REMOVED."""
-    own_appliance.add_key("hanging")
-    configured(new_host(own_appliance, user="alice", timeout_ms=1000, retries=0).config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "hanging")
-        assert own_appliance.process
-        with own_appliance.process.frozen():
-            began = time.monotonic()
-            assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
-            assert time.monotonic() - began < 3
-        assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64
+def test_a_child_starts_anew_and_leaves_the_parent_alone(erin: Host) -> None:
+    """Fork while another thread is in a call: the child initialises, signs and ends; the parent signs on."""
+    body = f"""
+    {LOGGED_IN}
+    key = module.private(session, "errors-ec")
+    busy = threading.Thread(target=lambda: [module.find(module.open(), "errors-ec") for _ in range(50)])
+    busy.start()
+    child = os.fork()
+    if child == 0:
+        assert module.call("GetSessionInfo", session, None) == "CRYPTOKI_NOT_INITIALIZED"
+        assert module.initialize() == "OK"
+        session = module.open()
+        assert module.login(session, "{PIN}") == "OK"
+        assert module.sign_with(session, "errors-ec") == "OK"
+        assert module.call("Finalize", None) == "OK"
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    busy.join()
+    print(module.sign_init(session, key), module.sign(session)[0])
+    """
+    assert run(erin, "import warnings\nwarnings.simplefilter('ignore')" + textwrap.dedent(body)) == ["7", "OK OK"]
 
 
-def test_a_key_that_was_deleted(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """The program's handle is then nobody's."""
-    own_appliance.add_key("deleted")
-    configured(new_host(own_appliance, user="alice").config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "deleted")
-        own_appliance.api("DELETE", "/cores/1/keys/deleted")
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_KEY_HANDLE_INVALID
+def test_sixteen_threads_sign_at_once(erin: Host) -> None:
+    """`C_Initialize(NULL)` promised a single thread; each signature is the right one all the same."""
+    body = f"""
+    {LOGGED_IN}
+    key, results = module.private(session, "errors-ec"), []
+    def work(number):
+        own = module.open()
+        for turn in range(5):
+            data = f"{{number}} {{turn}}".encode()
+            assert module.sign_init(own, key) == "OK"
+            code, signature = module.sign(own, data)
+            results.append((code, module.verify(own, key - 1, data, signature)))
+        assert module.call("CloseSession", own) == "OK"
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(len(results), set(results))
+    """
+    assert run(erin, body) == ["80 {('OK', 'OK')}"]
 
 
-def test_a_host_whose_password_is_not_right(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """No slots from the start, CKR_FUNCTION_REJECTED when it changes on the way; the log says why."""
-    own_appliance.add_user("errors-mallory")
-    own_appliance.add_rule("errors-mallory")
-    own_appliance.add_key("password")
-    host = new_host(own_appliance, user="errors-mallory")
-    configured(host.config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "password")
-        own_appliance.api("PUT", "/users/errors-mallory", {"password": "another password"})
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_FUNCTION_REJECTED
-    with cryptoki.initialized():
-        assert cryptoki.slots() == []
-    logged = host.log.read_text()
-    assert "unauthenticated" in logged
-    assert json.loads(host.config.read_text())["pass"] not in logged
+def test_finalize_and_again(erin: Host) -> None:
+    """Handles of the first life are invalid in the second."""
+    body = f"""
+    {LOGGED_IN}
+    print(module.call("Finalize", None), module.call("Finalize", None), module.initialize())
+    print(module.call("CloseSession", session))
+    session = module.open()
+    print(module.sign_with(session, "errors-ec"), module.login(session, "{PIN}"))
+    print(module.sign_with(session, "errors-ec"))
+    """
+    assert run(erin, body) == [
+        "OK CRYPTOKI_NOT_INITIALIZED OK",
+        "SESSION_HANDLE_INVALID",
+        "USER_NOT_LOGGED_IN OK",
+        "OK",
+    ]
 
 
-def test_the_log_explains_a_refusal_and_holds_no_secret(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """At the highest level each call is a line with its code; the line of a refusal has the rule that is missing."""
-    own_appliance.add_user("errors-reader")
-    own_appliance.add_rule("errors-reader", operations=["key:read"])
-    own_appliance.add_key("explained")
-    host = new_host(own_appliance, user="errors-reader")
-    configured(host.config)
-    with cryptoki.initialized():
-        session = cryptoki.open(cryptoki.slots()[0])
-        session.login(PIN)
-        answer = session.refusal(mechanism(ECDSA), session.key("explained"), DIGEST)
-        assert answer == Rv.CKR_KEY_FUNCTION_NOT_PERMITTED
-    logged = host.log.read_text()
-    assert "C_SignInit" in logged
-    assert "CKR_KEY_FUNCTION_NOT_PERMITTED" in logged
-    assert host.log.stat().st_mode & 0o777 == 0o600
-    assert not [secret for secret in (PIN, own_appliance.passwords["errors-reader"], "Basic ") if secret in logged]
+@pytest.mark.parametrize("uri", ["object=errors-ec?pin-value=00000000", "object=errors-none?pin-value=" + PIN])
+def test_openssl_ends_with_status_1_after_a_refusal(erin: Host, uri: str) -> None:
+    """Its engine calls C_CloseAllSessions from exit handlers, when thread locals are gone."""
+    sign = ["openssl", "dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign", f"pkcs11:{uri}"]
+    assert erin.run(*sign, "-out", "none.sig", erin.config, check=False).returncode == 1
 
 
-def test_level_0_writes_nothing(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """Not even a file."""
-    host = new_host(own_appliance, user="alice", log_level=0)
-    configured(host.config)
-    with cryptoki.initialized():
-        assert cryptoki.slots()
+def test_the_fullest_log_holds_no_secret(erin: Host) -> None:
+    """Level 10 has a line for every call, and neither password nor PIN."""
+    run(erin, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-ec'), module.login(session, '00000000'))")
+    log = erin.log.read_text()
+    assert "C_Sign: CKR_OK" in log
+    password = json.loads(erin.config.read_text())["pass"]
+    for secret in (PIN, OTHER_PIN, "00000000", password):
+        assert secret not in log
+
+
+def test_level_0_writes_nothing(appliance: Appliance, erin: Host, new_host: Callable[..., Host]) -> None:
+    """Not even an empty file."""
+    appliance.add_user("quentin")
+    appliance.add_rule("quentin", "errors-*")
+    host = new_host(appliance, user="quentin", log_level=0)
+    assert run(host, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-other'))") == ["USER_NOT_LOGGED_IN"]
     assert not host.log.exists()
+    assert erin.log != host.log

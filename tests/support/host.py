@@ -4,6 +4,7 @@ Always true: programs that run here find no configuration but the one in this di
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,9 +72,16 @@ class Host:
         self.openssl_cnf.write_text(OPENSSL_CNF.format(engines=engines_directory(), module=self.module))
 
     def _write_p11_kit_module(self) -> None:
-        modules = self.directory / ".config" / "pkcs11" / "modules"
-        modules.mkdir(parents=True)
-        (modules / "privyseal.module").write_text(f"module: {self.module}\n")
+        """Tell p11-kit of the module: in the user's folder, but for root, whose folder p11-kit does not read."""
+        as_root = os.geteuid() == 0
+        modules = Path("/etc/pkcs11/modules") if as_root else self.directory / ".config" / "pkcs11" / "modules"
+        modules.mkdir(parents=True, exist_ok=True)
+        self.p11_kit_module = modules / f"privyseal-test-{os.getpid()}.module"
+        self.p11_kit_module.write_text(f"module: {self.module}\n")
+
+    def remove(self) -> None:
+        """Take back what stands outside the directory."""
+        self.p11_kit_module.unlink(missing_ok=True)
 
     @property
     def environment(self) -> dict[str, str]:
