@@ -1,16 +1,15 @@
-"""What the PKCS#11 module answers when something is wrong: the table of docs/reference/pkcs11.md, row by row.
+"""Each of the C functions, called as no good program would: too early, with nothing, with lies, at odd addresses.
 
-Always true: the return values come from the built module against a real appliance, through the raw C calls; a pointer
-or a length that lies makes an error and never ends the process.
+Always true: the calls go through the function list of the built module to a real appliance, and are made in this very
+process, so that a crash is this test's; what the appliance's refusals become is test_module_errors' business.
 """
 
 import base64
 import ctypes
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
-from ctypes import byref, c_char, c_ulong, c_void_p
+from ctypes import POINTER, byref, c_char, c_ulong, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from support.appliance import PIN, Appliance
-from support.cryptoki import (
+from support.function_list import (
     CK_UNAVAILABLE,
     CKA,
     CKF_RW_SESSION,
@@ -30,9 +29,9 @@ from support.cryptoki import (
     CKO_CERTIFICATE,
     CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY,
-    CKU_SO,
     FUNCTIONS,
     CkAttribute,
+    CkInterface,
     Cryptoki,
     Rv,
     Session,
@@ -63,24 +62,24 @@ def cryptoki(module: Path) -> Cryptoki:
 
 
 @pytest.fixture(scope="module")
-def errors_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
-    """A host whose user signs with `errors-…`, and only reads `errors-read`."""
-    appliance.add_user("errors-user")
-    for label in ("errors-pin", "errors-open", "errors-rsa"):
-        appliance.add_rule("errors-user", label)
-    appliance.add_rule("errors-user", "errors-read", operations=["key:read"])
-    appliance.add_key("errors-pin")
-    appliance.add_key("errors-read")
-    appliance.add_key("errors-rsa", "rsa:2048")
-    appliance.api("POST", "/cores", {"name": "errors-open", "pin_required": False})
-    appliance.add_key("errors-open", pin=None, core=open_core(appliance))
-    appliance.add_rule("errors-user", "errors-open", core=open_core(appliance))
-    return new_host(appliance, user="errors-user")
+def calls_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
+    """A host whose user signs with `calls-…`, and only reads `calls-read`."""
+    appliance.add_user("calls-user")
+    for label in ("calls-pin", "calls-open", "calls-rsa"):
+        appliance.add_rule("calls-user", label)
+    appliance.add_rule("calls-user", "calls-read", operations=["key:read"])
+    appliance.add_key("calls-pin")
+    appliance.add_key("calls-read")
+    appliance.add_key("calls-rsa", "rsa:2048")
+    appliance.api("POST", "/cores", {"name": "calls-open", "pin_required": False})
+    appliance.add_key("calls-open", pin=None, core=open_core(appliance))
+    appliance.add_rule("calls-user", "calls-open", core=open_core(appliance))
+    return new_host(appliance, user="calls-user")
 
 
 def open_core(appliance: Appliance) -> int:
     """The number of the core whose keys need no PIN."""
-    number: int = appliance.api("GET", "/cores/errors-open").json()["number"]
+    number: int = appliance.api("GET", "/cores/calls-open").json()["number"]
     return number
 
 
@@ -100,9 +99,9 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def running(cryptoki: Cryptoki, errors_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
+def running(cryptoki: Cryptoki, calls_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
     """The module, initialised for the host of these tests."""
-    configured(errors_host.config)
+    configured(calls_host.config)
     with cryptoki.initialized():
         yield cryptoki
 
@@ -157,13 +156,29 @@ def test_no_function_crashes_on_nothing(running: Cryptoki, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - SUPPORTED))
 def test_what_is_not_supported_says_so(running: Cryptoki, session: Session, name: str) -> None:
-    """A program that looks at the code can choose another way. Making and destroying keys may work already."""
+    """A program that looks at the code can choose another way."""
     buffer = (c_char * 64)()
-    answer = getattr(running, name)(session.handle, *[buffer] * 7)
-    assert answer != Rv.CKR_OK
-    later = {"C_GenerateKeyPair", "C_DestroyObject", "C_CreateObject", "C_SetAttributeValue", "C_CopyObject"}
-    if name not in later | {"C_InitToken"}:
-        assert answer == Rv.CKR_FUNCTION_NOT_SUPPORTED
+    assert getattr(running, name)(session.handle, *[buffer] * 7) == Rv.CKR_FUNCTION_NOT_SUPPORTED
+
+
+def test_programs_of_v3_find_the_same_list(module: Path) -> None:
+    """Through C_GetInterfaceList or C_GetInterface, before C_Initialize; another name, version or flag is not there."""
+    library, count = ctypes.CDLL(str(module)), c_ulong(5)
+    interfaces, found, list_of_v2 = (CkInterface * 5)(), POINTER(CkInterface)(), c_void_p()
+    assert library.C_GetFunctionList(byref(list_of_v2)) == Rv.CKR_OK
+    assert library.C_GetInterfaceList(None, byref(count)) == Rv.CKR_OK
+    assert count.value == 1
+    assert library.C_GetInterfaceList(interfaces, byref(count)) == Rv.CKR_OK
+    assert (interfaces[0].name, interfaces[0].functions) == (b"PKCS 11", list_of_v2.value)
+    for name, version in ((None, None), (b"PKCS 11", None), (b"PKCS 11", bytes([2, 40]))):
+        assert library.C_GetInterface(name, version, byref(found), c_ulong(0)) == Rv.CKR_OK
+        assert found.contents.functions == list_of_v2.value
+    for name, version, flags in ((b"Vendor", None, 0), (None, bytes([3, 0]), 0), (None, None, 1)):
+        answer = library.C_GetInterface(name, version, byref(found), c_ulong(flags))
+        assert answer == Rv.CKR_FUNCTION_FAILED
+        assert not found
+    assert library.C_GetInterface(None, None, None, c_ulong(0)) == Rv.CKR_ARGUMENTS_BAD
+    assert library.C_GetInterfaceList(interfaces, None) == Rv.CKR_ARGUMENTS_BAD
 
 
 # -- slots and sessions -----------------------------------------------------------------------------------------------
@@ -230,31 +245,9 @@ def test_a_closed_session_is_none(session: Session) -> None:
 # -- login ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("pin", "answer"),
-    [
-        ("87654321", Rv.CKR_PIN_INCORRECT),
-        ("1234567", Rv.CKR_PIN_LEN_RANGE),
-        ("1" * 129, Rv.CKR_PIN_LEN_RANGE),
-        ("", Rv.CKR_PIN_LEN_RANGE),
-    ],
-)
-def test_a_pin_that_does_not_fit(session: Session, pin: str, answer: Rv) -> None:
-    """Lengths are judged here, before a wrong try is counted there; nobody is logged in then."""
-    assert session.login(pin) == answer
-    assert session.state() == 0
-
-
 def test_a_pin_that_is_no_text(session: Session) -> None:
     """PINs are UTF-8 (version 2.40, section 5.6)."""
     assert session.login(b"\xff" * 8) in {Rv.CKR_PIN_INCORRECT, Rv.CKR_ARGUMENTS_BAD}
-
-
-def test_who_can_log_in(session: Session) -> None:
-    """The appliance's administrator has no PIN here, and a PIN has to be given."""
-    assert session.login(PIN, CKU_SO) in {Rv.CKR_USER_TYPE_INVALID, Rv.CKR_PIN_INCORRECT}
-    assert session.login(PIN, 77) == Rv.CKR_USER_TYPE_INVALID
-    assert session.cryptoki.C_Login(session.handle, 1, None, 8) == Rv.CKR_ARGUMENTS_BAD
 
 
 def test_login_is_the_tokens_and_not_the_sessions(session: Session) -> None:
@@ -271,28 +264,12 @@ def test_login_is_the_tokens_and_not_the_sessions(session: Session) -> None:
     assert session.cryptoki.open(session.cryptoki.slots()[0]).state() == 0
 
 
-def test_wrong_pins_lock(
-    cryptoki: Cryptoki, appliance: Appliance, new_host: Callable[..., Host], configured: Callable[[Path], None]
-) -> None:
-    """Ten wrong PINs at the latest; the right one is then refused too."""
-    appliance.add_user("errors-guesser")
-    appliance.add_rule("errors-guesser", "errors-guessed")
-    appliance.add_key("errors-guessed")
-    configured(new_host(appliance, user="errors-guesser").config)
-    with cryptoki.initialized():
-        session = cryptoki.open(cryptoki.slots()[0])
-        answers = [session.login(f"wrong-pin-{number}") for number in range(11)]
-        assert set(answers) == {Rv.CKR_PIN_INCORRECT, Rv.CKR_PIN_LOCKED}
-        assert answers[0] == Rv.CKR_PIN_INCORRECT
-        assert answers[-1] == session.login(PIN) == Rv.CKR_PIN_LOCKED
-
-
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 
 def test_private_keys_are_found_before_login_and_show_nothing(session: Session) -> None:
     """One call answers for all attributes: what is there, what is secret and what does not exist."""
-    handle = session.key("errors-pin")
+    handle = session.key("calls-pin")
     id_buffer, none = (c_char * 64)(), c_void_p()
     asked = (CkAttribute * 4)(
         CkAttribute(CKA.VALUE, none, 0),
@@ -331,7 +308,7 @@ def test_a_search_gives_each_object_once(session: Session) -> None:
     everything = session.find({})
     assert sorted(everything) == sorted(session.find({}, at_a_time=1))
     assert len(set(everything)) == len(everything) == 6
-    assert len(session.find({CKA.LABEL: b"errors-pin"})) == 2
+    assert len(session.find({CKA.LABEL: b"calls-pin"})) == 2
 
 
 def test_a_search_for_private_keys_passes_over_those_that_want_a_pin(session: Session) -> None:
@@ -361,76 +338,34 @@ def test_a_template_that_lies(session: Session) -> None:
     assert cryptoki.C_FindObjectsInit(session.handle, byref(CkAttribute(CKA.LABEL, None, 5)), 1) == Rv.CKR_ARGUMENTS_BAD
     long = (CkAttribute * 1)(CkAttribute(CKA.LABEL, good[0].value, CK_UNAVAILABLE))
     assert cryptoki.C_FindObjectsInit(session.handle, long, 1) == Rv.CKR_ARGUMENTS_BAD
-    assert session.find({CKA.LABEL: b"errors-pin"})
+    assert session.find({CKA.LABEL: b"calls-pin"})
 
 
 # -- sign -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_with_a_pin_wants_a_login(session: Session) -> None:
-    """Found before, used after."""
-    assert session.refusal(mechanism(ECDSA), session.key("errors-pin"), DIGEST) == Rv.CKR_USER_NOT_LOGGED_IN
-
-
 def test_a_key_without_a_pin_wants_none(
-    cryptoki: Cryptoki, appliance: Appliance, errors_host: Host, new_host: Callable[..., Host], configured: Any
+    cryptoki: Cryptoki, appliance: Appliance, calls_host: Host, new_host: Callable[..., Host], configured: Any
 ) -> None:
     """The user's password in the configuration is all there is."""
-    host = new_host(appliance, user=errors_host.user, core="errors-open")
+    host = new_host(appliance, user=calls_host.user, core="calls-open")
     configured(host.config)
     with cryptoki.initialized():
-        assert cryptoki.slots() == [serial_of(appliance, "errors-open")]
+        assert cryptoki.slots() == [serial_of(appliance, "calls-open")]
         session = cryptoki.open(cryptoki.slots()[0])
-        assert len(session.sign(mechanism(ECDSA), session.key("errors-open"), DIGEST)) == 64
-
-
-def test_asking_for_the_length_leaves_the_operation_alive(logged_in: Session) -> None:
-    """Version 2.40, section 5.2: so does a buffer that is too small; a signature ends it."""
-    cryptoki, session = logged_in.cryptoki, logged_in.handle
-    length, buffer = c_ulong(), (c_char * 64)()
-    assert logged_in.sign_init(mechanism(ECDSA), logged_in.key("errors-pin")) == Rv.CKR_OK
-    assert cryptoki.C_Sign(session, DIGEST, 32, None, byref(length)) == Rv.CKR_OK
-    assert length.value == 64
-    length.value = 63
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_BUFFER_TOO_SMALL
-    assert length.value == 64
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_OK
-    assert cryptoki.C_Sign(session, DIGEST, 32, buffer, byref(length)) == Rv.CKR_OPERATION_NOT_INITIALIZED
-
-
-def test_every_other_error_ends_the_operation(logged_in: Session) -> None:
-    """A raw ECDSA input is cut to the order's length, but there has to be one."""
-    cryptoki, key = logged_in.cryptoki, logged_in.key("errors-pin")
-    length, buffer = c_ulong(64), (c_char * 64)()
-    assert len(logged_in.sign(mechanism(ECDSA), key, bytes(range(65)))) == 64
-    assert logged_in.refusal(mechanism(ECDSA), key, b"") == Rv.CKR_DATA_LEN_RANGE
-    answer = cryptoki.C_Sign(logged_in.handle, DIGEST, 32, buffer, byref(length))
-    assert answer == Rv.CKR_OPERATION_NOT_INITIALIZED
-
-
-def test_one_signature_at_a_time_in_each_session(logged_in: Session) -> None:
-    """A search may go on beside it."""
-    key = logged_in.key("errors-pin")
-    assert logged_in.sign_init(mechanism(ECDSA), key) == Rv.CKR_OK
-    assert logged_in.sign_init(mechanism(ECDSA), key) == Rv.CKR_OPERATION_ACTIVE
-    assert logged_in.key("errors-pin") == key
+        assert len(session.sign(mechanism(ECDSA), session.key("calls-open"), DIGEST)) == 64
 
 
 @pytest.mark.parametrize(
     ("label", "how", "answer"),
     [
-        ("errors-pin", mechanism(CKM.RSA_PKCS), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-pin", mechanism(CKM.EDDSA), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-rsa", mechanism(ECDSA), Rv.CKR_KEY_TYPE_INCONSISTENT),
-        ("errors-pin", mechanism(CKM.AES_GCM), Rv.CKR_MECHANISM_INVALID),
-        ("errors-pin", mechanism(CKM.SHA256), Rv.CKR_MECHANISM_INVALID),
-        ("errors-rsa", mechanism(CKM.RSA_PKCS_PSS), Rv.CKR_MECHANISM_PARAM_INVALID),
-        ("errors-pin", mechanism(ECDSA, pss_sha256()), Rv.CKR_MECHANISM_PARAM_INVALID),
-        ("errors-pin", None, Rv.CKR_ARGUMENTS_BAD),
+        ("calls-rsa", mechanism(CKM.RSA_PKCS_PSS), Rv.CKR_MECHANISM_PARAM_INVALID),
+        ("calls-pin", mechanism(ECDSA, pss_sha256()), Rv.CKR_MECHANISM_PARAM_INVALID),
+        ("calls-pin", None, Rv.CKR_ARGUMENTS_BAD),
     ],
 )
-def test_mechanisms_that_do_not_fit(logged_in: Session, label: str, how: Any, answer: Rv) -> None:
-    """Not of the key's type, not of this module, or with the wrong parameter."""
+def test_parameters_that_do_not_fit(logged_in: Session, label: str, how: Any, answer: Rv) -> None:
+    """RSA-PSS wants its own, ECDSA wants none, and no mechanism at all is a mistake."""
     assert logged_in.sign_init(how, logged_in.key(label)) == answer
 
 
@@ -438,17 +373,17 @@ def test_keys_that_cannot_sign(logged_in: Session) -> None:
     """One that nobody has, a public one, and one without a rule for it."""
     how = mechanism(ECDSA)
     assert logged_in.sign_init(how, 0) == Rv.CKR_KEY_HANDLE_INVALID
-    public = logged_in.key("errors-pin", CKO_PUBLIC_KEY)
+    public = logged_in.key("calls-pin", CKO_PUBLIC_KEY)
     wrong = {Rv.CKR_KEY_FUNCTION_NOT_PERMITTED, Rv.CKR_KEY_TYPE_INCONSISTENT, Rv.CKR_KEY_HANDLE_INVALID}
     assert logged_in.sign_init(how, public) in wrong
-    read_only = logged_in.key("errors-read")
+    read_only = logged_in.key("calls-read")
     assert logged_in.attribute(read_only, CKA.SIGN) == b"\0"
     assert logged_in.refusal(how, read_only, DIGEST) == Rv.CKR_KEY_FUNCTION_NOT_PERMITTED
 
 
 def test_data_that_do_not_fit_the_key(logged_in: Session) -> None:
     """RSA: PKCS#1 wants eleven bytes of its own, PSS a digest of its hash."""
-    key = logged_in.key("errors-rsa")
+    key = logged_in.key("calls-rsa")
     assert len(logged_in.sign(mechanism(CKM.RSA_PKCS), key, bytes(245))) == 256
     assert logged_in.refusal(mechanism(CKM.RSA_PKCS), key, bytes(246)) == Rv.CKR_DATA_LEN_RANGE
     assert logged_in.refusal(mechanism(CKM.RSA_PKCS_PSS, pss_sha256()), key, bytes(31)) == Rv.CKR_DATA_LEN_RANGE
@@ -456,7 +391,7 @@ def test_data_that_do_not_fit_the_key(logged_in: Session) -> None:
 
 def test_lengths_that_lie(logged_in: Session) -> None:
     """Data longer than any memory, no data behind a length, no room for the answer's length."""
-    cryptoki, key = logged_in.cryptoki, logged_in.key("errors-pin")
+    cryptoki, key = logged_in.cryptoki, logged_in.key("calls-pin")
     length, buffer = c_ulong(64), (c_char * 64)()
     for arguments in (
         (DIGEST, CK_UNAVAILABLE, buffer, byref(length)),
@@ -475,7 +410,7 @@ def test_pointers_at_odd_addresses(logged_in: Session) -> None:
     odd = ctypes.addressof(room) + 1
     ctypes.memmove(odd, bytes(mechanism(CKM.ECDSA_SHA256).contents), 24)
     ctypes.memmove(odd + 32, bytes(c_ulong(64)), 8)
-    answer = logged_in.sign_init(c_void_p(odd), logged_in.key("errors-pin"))
+    answer = logged_in.sign_init(c_void_p(odd), logged_in.key("calls-pin"))
     assert answer in {Rv.CKR_OK, Rv.CKR_ARGUMENTS_BAD}
     if answer == Rv.CKR_OK:
         data = c_void_p(odd + 120)
@@ -485,7 +420,7 @@ def test_pointers_at_odd_addresses(logged_in: Session) -> None:
 
 def test_parts_make_the_same_operation(logged_in: Session, appliance: Appliance) -> None:
     """C_SignUpdate any number of times; C_SignFinal's length query leaves it alive."""
-    cryptoki, how, key = logged_in.cryptoki, mechanism(CKM.SHA256_RSA_PKCS), logged_in.key("errors-rsa")
+    cryptoki, how, key = logged_in.cryptoki, mechanism(CKM.SHA256_RSA_PKCS), logged_in.key("calls-rsa")
     whole = logged_in.sign(how, key, b"one and two")
     length, buffer = c_ulong(), (c_char * 256)()
     assert logged_in.sign_init(how, key) == Rv.CKR_OK
@@ -496,20 +431,10 @@ def test_parts_make_the_same_operation(logged_in: Session, appliance: Appliance)
     assert cryptoki.C_SignFinal(logged_in.handle, buffer, byref(length)) == Rv.CKR_OK
     assert bytes(buffer.raw) == whole
     assert cryptoki.C_SignUpdate(logged_in.handle, b"x", 1) == Rv.CKR_OPERATION_NOT_INITIALIZED
-    record = appliance.api("GET", "/cores/1/keys/errors-rsa").json()
+    record = appliance.api("GET", "/cores/1/keys/calls-rsa").json()
     public = load_der_public_key(base64.b64decode(record["public_key"]))
     assert isinstance(public, RSAPublicKey)
     public.verify(whole, b"one and two", PKCS1v15(), SHA256())
-
-
-def test_verify_tells_right_from_wrong(logged_in: Session) -> None:
-    """And a signature of another length from one that is wrong."""
-    how = mechanism(CKM.ECDSA_SHA256)
-    signature = logged_in.sign(how, logged_in.key("errors-pin"), b"data")
-    public = logged_in.key("errors-pin", CKO_PUBLIC_KEY)
-    assert logged_in.verify(how, public, b"data", signature) == Rv.CKR_OK
-    assert logged_in.verify(how, public, b"Data", signature) == Rv.CKR_SIGNATURE_INVALID
-    assert logged_in.verify(how, public, b"data", signature[:-1]) == Rv.CKR_SIGNATURE_LEN_RANGE
 
 
 # -- digest and random ------------------------------------------------------------------------------------------------
@@ -537,28 +462,18 @@ def test_random_bytes_come_from_the_appliance(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        None,
-        "",
-        "{",
-        '{"url": "https://127.0.0.1:1", “user”: "x"}',
-        '{"url": "https://127.0.0.1:1", "user": "alice", "pass": "x", "retries": 0}',
-    ],
-    ids=["missing", "empty", "cut", "typographic", "nobody-there"],
+    "content", ["", "{", '{"url": "https://127.0.0.1:1", \u201cuser\u201d: "x"}'], ids=["empty", "cut", "typographic"]
 )
-def test_a_host_that_is_not_set_up_has_no_slots(
-    cryptoki: Cryptoki, configured: Any, tmp_path: Path, content: str | None
+def test_a_configuration_that_cannot_be_read_makes_no_slots(
+    cryptoki: Cryptoki, configured: Callable[[Path], None], tmp_path: Path, content: str
 ) -> None:
     """At once and quietly, because p11-kit loads the module into programs that never heard of it."""
-    configuration = tmp_path / "client.json"
-    if content is not None:
-        configuration.write_text(content)
-    configured(configuration)
+    (tmp_path / "client.json").write_text(content)
+    configured(tmp_path / "client.json")
     began = time.monotonic()
     with cryptoki.initialized():
         assert cryptoki.slots() == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 1
 
 
 @pytest.fixture(scope="module")
@@ -579,20 +494,6 @@ def own_session(cryptoki: Cryptoki, label: str) -> tuple[Session, int]:
     return session, key
 
 
-def test_an_appliance_that_went_away_and_came_back(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """CKR_DEVICE_REMOVED while it is away, and then the same session signs again without another login."""
-    own_appliance.add_key("restarted")
-    configured(new_host(own_appliance, user="alice", timeout_ms=2000).config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "restarted")
-        own_appliance.stop()
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
-        own_appliance.start()
-        assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64
-
-
 def test_an_appliance_that_hangs(
     cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
 ) -> None:
@@ -607,67 +508,3 @@ def test_an_appliance_that_hangs(
             assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
             assert time.monotonic() - began < 3
         assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64
-
-
-def test_a_key_that_was_deleted(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """The program's handle is then nobody's."""
-    own_appliance.add_key("deleted")
-    configured(new_host(own_appliance, user="alice").config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "deleted")
-        own_appliance.api("DELETE", "/cores/1/keys/deleted")
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_KEY_HANDLE_INVALID
-
-
-def test_a_host_whose_password_is_not_right(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """No slots from the start, CKR_FUNCTION_REJECTED when it changes on the way; the log says why."""
-    own_appliance.add_user("errors-mallory")
-    own_appliance.add_rule("errors-mallory")
-    own_appliance.add_key("password")
-    host = new_host(own_appliance, user="errors-mallory")
-    configured(host.config)
-    with cryptoki.initialized():
-        session, key = own_session(cryptoki, "password")
-        own_appliance.api("PUT", "/users/errors-mallory", {"password": "another password"})
-        assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_FUNCTION_REJECTED
-    with cryptoki.initialized():
-        assert cryptoki.slots() == []
-    logged = host.log.read_text()
-    assert "unauthenticated" in logged
-    assert json.loads(host.config.read_text())["pass"] not in logged
-
-
-def test_the_log_explains_a_refusal_and_holds_no_secret(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """At the highest level each call is a line with its code; the line of a refusal has the rule that is missing."""
-    own_appliance.add_user("errors-reader")
-    own_appliance.add_rule("errors-reader", operations=["key:read"])
-    own_appliance.add_key("explained")
-    host = new_host(own_appliance, user="errors-reader")
-    configured(host.config)
-    with cryptoki.initialized():
-        session = cryptoki.open(cryptoki.slots()[0])
-        session.login(PIN)
-        answer = session.refusal(mechanism(ECDSA), session.key("explained"), DIGEST)
-        assert answer == Rv.CKR_KEY_FUNCTION_NOT_PERMITTED
-    logged = host.log.read_text()
-    assert "C_SignInit" in logged
-    assert "CKR_KEY_FUNCTION_NOT_PERMITTED" in logged
-    assert host.log.stat().st_mode & 0o777 == 0o600
-    assert not [secret for secret in (PIN, own_appliance.passwords["errors-reader"], "Basic ") if secret in logged]
-
-
-def test_level_0_writes_nothing(
-    cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
-) -> None:
-    """Not even a file."""
-    host = new_host(own_appliance, user="alice", log_level=0)
-    configured(host.config)
-    with cryptoki.initialized():
-        assert cryptoki.slots()
-    assert not host.log.exists()

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from support.appliance import PIN, Appliance
-from support.cryptoki import CKM, Cryptoki, Rv, mechanism
+from support.function_list import CKM, Cryptoki, Rv, mechanism
 from support.host import Host
 
 GUESTS = Path(__file__).parents[1] / "support" / "guests"

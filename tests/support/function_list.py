@@ -7,7 +7,7 @@ and gives back the CK_RV as it is, so that a test can ask for any wrong call. St
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ctypes import POINTER, Structure, byref, c_char, c_ubyte, c_ulong, c_void_p
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_ubyte, c_ulong, c_void_p
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,12 @@ class CkTokenInfo(Structure):
         ("versions", c_ubyte * 4),
         ("time", c_char * 16),
     )
+
+
+class CkInterface(Structure):
+    """CK_INTERFACE of v3.0."""
+
+    _fields_ = (("name", c_char_p), ("functions", c_void_p), ("flags", c_ulong))
 
 
 class _FunctionList(Structure):
