@@ -48,7 +48,6 @@ def module() -> Path:
 @pytest.fixture(scope="session")
 def new_host(tmp_path_factory: pytest.TempPathFactory, module: Path) -> Iterator[Callable[..., Host]]:
     """Writes a further host's files: `new_host(appliance, user="bob", core=2)`."""
-
     written: list[Host] = []
 
     def write(appliance: Appliance, *, user: str, **settings: object) -> Host:
