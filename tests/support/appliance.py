@@ -4,7 +4,9 @@ Always true: passwords and PINs reach programs in files of mode 0600, never in a
 """
 
 import json
+import os
 import re
+import signal
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -67,6 +69,32 @@ class Appliance:
             client.close()
         self._clients.clear()
         return self.process.stop() if self.process else 0
+
+    def stop_hard(self) -> None:
+        """Kill every process of it at once, as a power cut would."""
+        for process in [self._serve_process(), *self._children()]:
+            os.kill(process, signal.SIGKILL)
+        if self.process is not None:
+            self.process.stop()
+
+    def keeper_process(self) -> int:
+        """The keeper's process number."""
+        return next(child for child in self._children() if b"privyseal.keeper.process" in _command_line(child))
+
+    def worker_processes(self) -> list[int]:
+        """The API workers' process numbers."""
+        return [child for child in self._children() if b"privyseal.app" in _command_line(child)]
+
+    def _serve_process(self) -> int:
+        """The process number of `privyseal serve` itself, below whatever the test's process starts it through."""
+        data = os.fsencode(self.data)
+        numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        lines = {number: _command_line(number) for number in numbers}
+        return max(number for number, line in lines.items() if b"serve" in line and data in line)
+
+    def _children(self) -> list[int]:
+        serve = self._serve_process()
+        return [int(word) for word in Path(f"/proc/{serve}/task/{serve}/children").read_text().split()]
 
     def secret_file(self, name: str, secret: str) -> Path:
         """A file of mode 0600 that holds a secret, without a line end."""
@@ -140,3 +168,10 @@ class Appliance:
         body = {"label": label, "type": key_type} | ({"pin": pin} if pin else {})
         key: dict[str, Any] = self.api("POST", f"/cores/{core}/keys", body).json()
         return key
+
+
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""

@@ -43,13 +43,15 @@ impl Find {
             return Ok(find);
         }
         let page = keys.first_page(fetch)?;
+        find.add(&page.keys);
         let (label, id) = (find.template.label(), find.template.id());
-        if page.next.is_some() && (label.is_some() || id.is_some()) {
-            find.next = Some(KeyQuery { label, id, cursor: None, limit: PAGE });
-        } else {
-            find.next = page.next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() });
-            find.add(&page.keys);
-        }
+        find.next = match page.next {
+            // Labels and ids are unique in a core, so what has been found is all.
+            Some(_) if label.is_some() || id.is_some() => {
+                find.found.is_empty().then_some(KeyQuery { label, id, cursor: None, limit: PAGE })
+            }
+            next => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
+        };
         Ok(find)
     }
 

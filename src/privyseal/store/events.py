@@ -1,7 +1,7 @@
 """Queries for the record. Events are numbered from 1 without gaps, in the order in which they become durable.
 
-Every signature waits for this, so a group of events goes to the database as one JSON array in one statement. A
-statement for each row would hand Python's lock back and forth as often, and SQLAlchemy's own statements cost more than both.
+Every signature waits for this, so a group of events goes to the database as one JSON array in one statement. Many
+statements would hand Python's lock back and forth as often, and SQLAlchemy's own cost more than the rest.
 """
 
 from collections.abc import Sequence
