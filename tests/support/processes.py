@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +29,12 @@ def base_environment() -> dict[str, str]:
     """The environment without anything that a developer's own set-up could bring into a test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRIVYSEAL_", "OPENSSL_"))}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and everything that it and its children have started, parents first."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in descendants(int(child)))]
 
 
 class Process:
@@ -78,6 +84,18 @@ class Process:
             self._popen.wait(seconds)
         self.kill()
         return self._popen.wait()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It and all its descendants stand still for a while: connections stay open and nothing answers."""
+        family = descendants(self.pid)
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(family):
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End the whole process group at once."""

@@ -15,6 +15,7 @@
 
 mod crypto;
 mod general;
+mod interface;
 mod list;
 mod memory;
 mod objects;

@@ -40,6 +40,8 @@ errors! {
     DeviceError = CKR_DEVICE_ERROR,
     /// No appliance answers.
     DeviceRemoved = CKR_DEVICE_REMOVED,
+    /// No interface has the name, version and flags that were asked for.
+    FunctionFailed = CKR_FUNCTION_FAILED,
     FunctionNotParallel = CKR_FUNCTION_NOT_PARALLEL,
     FunctionNotSupported = CKR_FUNCTION_NOT_SUPPORTED,
     /// The appliance does not accept this host's user and password any more.

@@ -60,3 +60,16 @@ def test_it_needs_no_symbol_of_another_library(module: str) -> None:
     undefined = _output("nm", "-D", "--undefined-only", module).splitlines()
     versionless = [line.split()[-1] for line in undefined if "@" not in line and " w " not in line]
     assert versionless == []
+
+
+def test_it_can_be_unloaded(module: str) -> None:
+    """After dlclose there is no exit handler and no thread left that would run code which is gone."""
+    script = "import _ctypes, sys; _ctypes.dlclose(_ctypes.dlopen(sys.argv[1], 2))"
+    subprocess.run(["python3", "-c", script, module], check=True, timeout=60)
+
+
+def test_it_tells_no_path_of_the_machine_that_built_it(module: str) -> None:
+    """Panic messages hold file names; a builder's home directory is nobody's business and makes builds differ."""
+    homes = {f"{parent}/".encode() for parent in (Path.home(), Path("/home"), _MODULE.parents[1])}
+    content = Path(module).read_bytes()
+    assert [home for home in homes if home in content] == []
