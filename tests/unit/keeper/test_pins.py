@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from privyseal.keeper import pins
 from privyseal.keeper.domain import DomainKey
 from privyseal.keeper.pins import TICKET_SECONDS, PINs, Remembered, TicketError, Tickets, UncountedError, stretch
 from privyseal.wire.frames import PINProof
@@ -65,9 +64,9 @@ def test_a_ticket_carries_the_pin_key_for_an_hour(tickets: Tickets, monkeypatch:
     issued = tickets.issue("alice", 1, b"key")
     assert tickets.redeem(issued.text, "alice", 1) == b"key"
     assert issued.expires - time.time() <= TICKET_SECONDS
-    monkeypatch.setattr(pins.time, "time", lambda: issued.expires - 1)
+    monkeypatch.setattr(time, "time", lambda: issued.expires - 1)
     assert tickets.redeem(issued.text, "alice", 1) == b"key"
-    monkeypatch.setattr(pins.time, "time", lambda: issued.expires)
+    monkeypatch.setattr(time, "time", lambda: issued.expires)
     with pytest.raises(TicketError, match="expired"):
         tickets.redeem(issued.text, "alice", 1)
 
@@ -82,7 +81,7 @@ def test_a_ticket_is_of_its_user_and_core(tickets: Tickets, user: str, core: int
     assert tickets.redeem(issued.text, "alice", 1) == b"key"
 
 
-def test_an_ended_ticket_stays_ended(tickets: Tickets) -> None:
+def test_an_ended_ticket_stays_ended() -> None:
     """Ending it twice is no error; a keeper that is told its id at start refuses it too."""
     domain = DomainKey.generate()
     here = Tickets(domain)
@@ -94,7 +93,9 @@ def test_an_ended_ticket_stays_ended(tickets: Tickets) -> None:
     assert Tickets(domain).redeem(issued.text, "alice", 1) == b"key"
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "ticket of ümläuts", "A" * 5, "\0", base64.b64encode(bytes(99)).decode()])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "ticket of ümläuts", "A" * 5, "\0", base64.b64encode(bytes(99)).decode()]
+)
 def test_what_is_no_ticket(tickets: Tickets, text: str) -> None:
     """Whatever it is, it is refused as a ticket and as nothing else."""
     with pytest.raises(TicketError, match="no ticket"):

@@ -80,7 +80,8 @@ def test_no_two_uses_share_a_key() -> None:
 def test_every_change_changes_a_records_name() -> None:
     """An opened key is remembered under a name that no other record has."""
     record = sealing.close(DOMAIN, BLANK, b"private", None)
-    names = {sealing.name(replace(record, **change)) for change in [{}, *MOVED, {"sealed": b""}]}
+    changes: list[dict[str, object]] = [{}, *MOVED, {"sealed": b""}]
+    names = {sealing.name(replace(record, **change)) for change in changes}
     assert len(names) == len(MOVED) + 2
 
 

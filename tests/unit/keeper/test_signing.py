@@ -24,7 +24,7 @@ def test_each_type_signs_after_the_seal(key_type: KeyType) -> None:
     for mechanism in key_type.mechanisms:
         scheme = Scheme(mechanism, None if key_type.family is Family.ED else Hash.SHA_256)
         primitives.verify(public, scheme, DIGEST, key.sign(scheme, DIGEST))
-    assert key_type.family is Family.ED or public.key_size == key_type.bits
+    assert key_type.family is Family.ED or getattr(public, "key_size") == key_type.bits  # noqa: B009 - EdDSA has none
 
 
 class Faulty:

@@ -1,0 +1,257 @@
+"""The keeper as a process, on a real socket: frames, batches, restarts and nonsense."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
+
+from privyseal.errors import ApplianceLockedError, InvalidRequestError, UnavailableError
+from privyseal.keeper import sealing
+from privyseal.keeper.client import KeeperClient, KeyUnknownError, ask_once
+from privyseal.model.mechanisms import Hash, Mechanism, Scheme
+from privyseal.wire import frames, primitives
+from support.keeper import Keeper
+
+DIGESTS = tuple(hashlib.sha256(bytes([number])).digest() for number in range(200))
+SCHEME = Scheme(Mechanism.ECDSA, Hash.SHA_256)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a test that nothing may keep for longer than half a minute."""
+    asyncio.run(asyncio.wait_for(work, 30))
+
+
+@contextlib.asynccontextmanager
+async def client(path: Path) -> AsyncIterator[KeeperClient]:
+    """An API worker's connection."""
+    opened = KeeperClient(path)
+    yield opened
+    await opened.close()
+
+
+@contextlib.asynccontextmanager
+async def relay(keeper: Path, counted: list[int]) -> AsyncIterator[Path]:
+    """A socket in front of the keeper's, which passes everything on and counts the requests of each frame."""
+    ended = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_unix_connection(str(keeper))
+        back = asyncio.create_task(_copy(answers, writer))
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(4)
+                body = await reader.readexactly(int.from_bytes(head, "big"))
+                counted.append(len(frames.requests(body)))
+                requests.write(head + body)
+        for one in (requests, writer):
+            one.close()
+            await one.wait_closed()
+        await back
+        ended.set()
+
+    path = keeper.with_name("relay.sock")
+    async with await asyncio.start_unix_server(connected, path):
+        yield path
+        await ended.wait()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+def generated(keeper: Keeper, key_type: str = "ec:P-256") -> tuple[frames.Sign, primitives.PublicKey]:
+    """Make a key without a PIN: the request that signs with it, and its public half."""
+    made = ask_once(keeper.path, frames.Generate("a" * 16, 1, key_type, None, b""), frames.Generated)
+    seal, mechanism = sealing.name(made.record), "ECDSA" if key_type.startswith("ec") else "RSA-PKCS1"
+    request = frames.Sign(seal, "alice", 1, mechanism, "SHA-256", None, None, "der", DIGESTS[:1], None, made.record)
+    return request, primitives.load_public(made.public_key)
+
+
+def test_concurrent_requests_share_frames(keeper: Keeper) -> None:
+    """What is asked while a frame is on its way travels together: 200 requests in a handful of frames."""
+    request, public = generated(keeper)
+    counted: list[int] = []
+
+    async def work() -> None:
+        async with relay(keeper.path, counted) as path, client(path) as opened:
+            asks = [opened.ask(replace(request, inputs=(digest,)), frames.Signatures) for digest in DIGESTS]
+            for digest, answer in zip(DIGESTS, await asyncio.gather(*asks), strict=True):
+                primitives.verify(public, SCHEME, digest, answer.values[0])
+
+    run(work())
+    assert sum(counted) == 200
+    assert len(counted) <= 10
+
+
+def test_quick_answers_overtake_slow_ones(keeper: Keeper) -> None:
+    """A signature does not wait for an RSA key that is being made on the same connection."""
+    request, _ = generated(keeper)
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            await opened.ask(request, frames.Signatures)
+            slow = asyncio.create_task(
+                opened.ask(frames.Generate("b" * 16, 1, "rsa:4096", None, b""), frames.Generated)
+            )
+            await asyncio.sleep(0)
+            await opened.ask(request, frames.Signatures)
+            assert not slow.done()
+            await slow
+
+    run(work())
+
+
+@pytest.mark.parametrize("key_type", ["ec:P-384", "rsa:2048", "ec:P-256"])
+def test_a_batch_comes_back_in_order(keeper: Keeper, key_type: str) -> None:
+    """Spread over threads, each signature still belongs to its digest; one bad input is named by its index."""
+    request, public = generated(keeper, key_type)
+    answer = ask_once(keeper.path, replace(request, inputs=DIGESTS), frames.Signatures)
+    scheme = Scheme(Mechanism(request.mechanism), Hash.SHA_256)
+    for digest, signature in zip(DIGESTS, answer.values, strict=True):
+        primitives.verify(public, scheme, digest, signature)
+    bad = replace(request, inputs=(*DIGESTS[:150], b"short"))
+    with pytest.raises(InvalidRequestError) as error:
+        ask_once(keeper.path, bad, frames.Signatures)
+    assert error.value.errors[0].field == "body.digests[150]"
+
+
+def test_a_killed_keeper_fails_who_waits_and_serves_who_comes_later(keeper: Keeper) -> None:
+    """No request hangs: it fails at once, and the same client works again with the next keeper."""
+    request, _ = generated(keeper)
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            await opened.ask(request, frames.Signatures)
+            waits = asyncio.create_task(
+                opened.ask(frames.Generate("b" * 16, 1, "rsa:8192", None, b""), frames.Generated)
+            )
+            await asyncio.sleep(0.1)
+            keeper.kill()
+            with pytest.raises(UnavailableError):
+                await waits
+            keeper.restart()
+            with pytest.raises(KeyUnknownError):
+                await opened.ask(replace(request, record=None), frames.Signatures)
+            await opened.ask(request, frames.Signatures)
+
+    run(work())
+
+
+def test_who_asks_while_there_is_no_keeper_waits_for_the_next(keeper: Keeper) -> None:
+    """The socket stays with the supervisor, so that a restart costs a moment and no error."""
+    request, _ = generated(keeper)
+    keeper.kill()
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            asked = asyncio.create_task(opened.ask(request, frames.Signatures))
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(keeper.restart)
+            with contextlib.suppress(ApplianceLockedError):  # it may have been asked before it was unlocked
+                await asked
+            await opened.ask(request, frames.Signatures)
+
+    run(work())
+
+
+def test_who_stops_waiting_disturbs_nobody(keeper: Keeper) -> None:
+    """An HTTP client that hangs up leaves an answer that nobody takes."""
+    request, _ = generated(keeper)
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            gone = asyncio.create_task(opened.ask(request, frames.Signatures))
+            await asyncio.sleep(0)
+            gone.cancel()
+            assert await opened.ask(request, frames.Signatures)
+
+    run(work())
+
+
+def test_no_socket_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its patience the client says that the keeper does not answer."""
+    monkeypatch.setattr("privyseal.keeper.client._RECONNECT_SECONDS", 0.1)
+
+    async def work() -> None:
+        async with client(tmp_path / "nothing") as opened:
+            with pytest.raises(UnavailableError):
+                await opened.ask(frames.Inspect(), frames.Status)
+
+    run(work())
+    with pytest.raises(UnavailableError):
+        ask_once(tmp_path / "nothing", frames.Inspect(), frames.Status)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\0\0\0\4abcd",
+        b"\0\0\0\1\xc1",
+        frames.encode([(1, frames.Done())]),  # an answer is no request
+        (frames.MAX_FRAME + 1).to_bytes(4, "big"),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\0\0",
+    ],
+)
+def test_nonsense_closes_its_connection_and_no_other(keeper: Keeper, nonsense: bytes) -> None:
+    """The keeper hangs up without a word, and goes on serving."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(str(keeper.path))
+        sock.sendall(nonsense)
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+    assert ask_once(keeper.path, frames.Inspect(), frames.Status).unlocked
+
+
+def test_the_keeper_says_what_it_gave_up(keeper: Keeper) -> None:
+    """Every protection that this machine allows; the two that every Linux allows are in force."""
+    hardening = ask_once(keeper.path, frames.Inspect(), frames.Status).hardening
+    assert set(hardening) == {
+        "no_core_dump", "memory_locked", "no_capabilities", "no_new_privileges", "no_network_no_programs",
+    }  # fmt: skip
+    assert hardening["no_core_dump"]
+    assert hardening["no_new_privileges"]
+
+
+def test_a_filtered_process_reaches_nothing_new() -> None:
+    """Each forbidden call fails with EPERM; the sockets that are open go on working."""
+    program = """
+import ctypes, os, socket
+from privyseal.keeper.hardening import forbid_network_and_programs, deny_new_privileges
+ours, theirs = socket.socketpair(socket.AF_UNIX)
+assert deny_new_privileges() and forbid_network_and_programs()
+refused = 0
+for what in (socket.socket, lambda: os.execv("/bin/true", ["true"]),
+             lambda: ours.connect("/nothing"), lambda: ours.bind("/nothing")):
+    try:
+        what()
+    except PermissionError:
+        refused += 1
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.ptrace(0, 0, 0, 0) == -1 and ctypes.get_errno() == 1
+ours.sendall(b"x")
+assert theirs.recv(1) == b"x"
+raise SystemExit(refused)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+
+
+def test_a_curve_key_signs_raw_too(keeper: Keeper) -> None:
+    """Signatures are r and s as PKCS #11 wants them, verified by plain `cryptography`."""
+    request, public = generated(keeper)
+    raw = ask_once(keeper.path, replace(request, encoding="raw"), frames.Signatures).values[0]
+    assert len(raw) == 64
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    primitives.verify(public, SCHEME, DIGESTS[0], primitives.ecdsa_der(raw, 256))
