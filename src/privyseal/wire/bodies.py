@@ -94,6 +94,8 @@ def malformed(body: bytes) -> MalformedJSONError:
         return MalformedJSONError(f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}")
     except UnicodeDecodeError as error:
         return MalformedJSONError(f"not UTF-8 at byte {error.start}")
+    except RecursionError:
+        return MalformedJSONError("not JSON that is read here: it is nested too deeply")
     return MalformedJSONError("not JSON as RFC 8259 has it")
 
 
@@ -102,6 +104,8 @@ def _invalid(body: bytes, kind: type[_Body]) -> PrivysealError:
         given = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):  # a field was wrong before the JSON was
         return malformed(body)
+    except RecursionError:
+        return InvalidRequestError(FieldError("body", "it is nested too deeply"))
     if not isinstance(given, dict):
         return InvalidRequestError(FieldError("body", "a JSON object is wanted"))
     return InvalidRequestError(*_all_errors(given, kind))
