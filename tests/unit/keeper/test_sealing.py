@@ -13,7 +13,13 @@ DOMAIN, PIN_KEY = DomainKey(bytes(range(32))), b"p" * 32
 POLICY = frames.encode_policy(frames.Policy(("ECDSA",), pin=True))
 BLANK = frames.SealedKey("f90fb8e79e60a1b2", 1, "ec:P-256", 1, POLICY, b"")
 LOOSER = frames.encode_policy(frames.Policy(("ECDSA", "RSA-PSS"), pin=False))
-MOVED = [{"id": "f90fb8e79e60a1b3"}, {"core": 2}, {"type": "ed25519"}, {"version": 2}, {"policy": LOOSER}]
+MOVED: list[dict[str, object]] = [
+    {"id": "f90fb8e79e60a1b3"},
+    {"core": 2},
+    {"type": "ed25519"},
+    {"version": 2},
+    {"policy": LOOSER},
+]
 
 
 @given(private=st.binary(max_size=300), pin_key=st.none() | st.binary(min_size=32, max_size=32))
