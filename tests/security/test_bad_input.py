@@ -17,10 +17,11 @@ SIGN = "/cores/1/keys/release/sign"
 DIGEST = base64.b64encode(hashlib.sha256(b"x").digest()).decode()
 
 
-@pytest.fixture(scope="module")
-def guarded(new_appliance: Callable[..., Appliance]) -> Appliance:
-    """An appliance where alice may sign with `release`, `edwards` and `rsa`, and bob has no rule."""
-    appliance = new_appliance("--workers", "2")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def guarded(request: pytest.FixtureRequest, new_appliance: Callable[..., Appliance]) -> Appliance:
+    """An appliance where alice may sign with `release`, `edwards` and `rsa`, and bob has no rule; on both databases."""
+    database = ["--database", request.getfixturevalue("postgresql").new_database()] * (request.param == "postgresql")
+    appliance = new_appliance("--workers", "2", *database)
     for user in ("alice", "bob"):
         appliance.add_user(user)
     for label, key_type in (("release", "ec:P-256"), ("edwards", "ed25519"), ("rsa", "rsa:2048")):
@@ -154,7 +155,7 @@ def test_pins_of_8_and_128_are_right(guarded: Appliance) -> None:
 
 
 def test_no_rule_names_the_missing_one(guarded: Appliance) -> None:
-    """One user has no rule here; alice has none for `hidden`. Both are told the command, and not whether the key exists."""
+    """Who has no rule at all, and who has none for `hidden`, is told the command, and not whether the key exists."""
     body = {"digest": DIGEST, "pin": PIN}
     nothing = refused(guarded, SIGN, body, 403, "access-refused", user="bob")
     command = "privyseal rule create --user bob --core 1 --operations key:sign --keys 'release'"
@@ -182,7 +183,7 @@ def test_the_command_that_is_named_mends_it(guarded: Appliance) -> None:
 
 
 def test_a_wrong_pin_is_counted_before_the_answer(new_appliance: Callable[..., Appliance]) -> None:
-    """Attempts go down, also over a kill -9; delays from the 5th; locked at the 10th until an administrator mends it."""
+    """Attempts go down, also over a kill -9; delays from the 5th, locked at the 10th; an administrator mends it."""
     appliance = new_appliance("--workers", "1")
     appliance.add_user("dave")
     appliance.add_rule("dave", "*")
