@@ -103,10 +103,6 @@ class ConflictError(PrivysealError):
     """The name is taken, or the thing is in use."""
 
 
-class PreconditionFailedError(PrivysealError):
-    """`If-Match` names another version."""
-
-
 class ApplianceLockedError(PrivysealError):
     """The appliance has no domain key in memory: it is locked or not provisioned yet."""
 

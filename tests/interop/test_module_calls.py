@@ -476,6 +476,21 @@ def test_a_configuration_that_cannot_be_read_makes_no_slots(
     assert time.monotonic() - began < 1
 
 
+def test_a_configuration_that_makes_no_sense_is_explained_in_its_log(
+    cryptoki: Cryptoki,
+    calls_host: Host,
+    new_host: Callable[..., Host],
+    configured: Callable[[Path], None],
+    appliance: Appliance,
+) -> None:
+    """JSON, but with a value that cannot be: the log that it names says which."""
+    host = new_host(appliance, user=calls_host.user, slots="both", log_level=1)
+    configured(host.config)
+    with cryptoki.initialized():
+        assert cryptoki.slots() == []
+    assert "'slots' must be" in host.log.read_text()
+
+
 @pytest.fixture(scope="module")
 def own_appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
     """An appliance that these tests stop and start."""

@@ -6,6 +6,7 @@ exit status; the PIN reaches them on standard input.
 
 import base64
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from support.appliance import PIN, Appliance
-from support.function_list import CKM, Cryptoki, Rv, mechanism
+from support.function_list import CKM, Cryptoki, Rv, Session, mechanism
 from support.host import Host
 
 GUESTS = Path(__file__).parents[1] / "support" / "guests"
@@ -246,3 +247,57 @@ def test_sessions_open_close_and_log_out_beside_signatures(running: Cryptoki) ->
     threading.Timer(3, stop.set).start()
     in_threads(6, work)
     assert len(main.sign(mechanism(CKM.ECDSA), key, bytes(32))) == 64
+
+
+def test_finalize_beside_signatures(module: Path, guest_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads in the middle of their work get an answer that says what happened; the next life starts clean."""
+    monkeypatch.setenv("PRIVYSEAL_CONFIG", str(guest_host.config))
+    cryptoki = Cryptoki(module)
+    ended = {Rv.CKR_CRYPTOKI_NOT_INITIALIZED, Rv.CKR_SESSION_HANDLE_INVALID, Rv.CKR_USER_NOT_LOGGED_IN}
+    for _ in range(3):
+        cryptoki.must("C_Initialize", None)
+        main = cryptoki.open(cryptoki.slots()[0])
+        assert main.login(PIN) == Rv.CKR_OK
+        key, sessions = main.key("guest"), [cryptoki.open(cryptoki.slots()[0]) for _ in range(6)]
+        assert len(main.sign(mechanism(CKM.ECDSA), key, bytes(32))) == 64
+
+        def work(number: int, key: int = key, sessions: list[Session] = sessions) -> None:
+            answer = Rv.CKR_OK
+            while answer == Rv.CKR_OK:
+                answer = sessions[number].refusal(mechanism(CKM.ECDSA), key, bytes(32))
+            assert answer in ended, repr(answer)
+
+        finalizer = threading.Timer(0.3, cryptoki.C_Finalize, [None])
+        finalizer.start()
+        in_threads(6, work)
+        finalizer.join()
+
+
+RELOADED = """
+import _ctypes, sys, threading
+from pathlib import Path
+from support.function_list import CKM, Cryptoki, mechanism
+
+def work(session, key):
+    assert len(session.sign(mechanism(CKM.ECDSA), key, bytes(32))) == 64
+
+pin = sys.stdin.read()
+for _ in range(4):
+    cryptoki = Cryptoki(Path(sys.argv[1]))
+    with cryptoki.initialized():
+        session = cryptoki.open(cryptoki.slots()[0])
+        assert session.login(pin) == 0
+        key = session.key("guest")
+        threads = [threading.Thread(target=work, args=(cryptoki.open(session.slot), key)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    _ctypes.dlclose(cryptoki.library._handle)
+"""
+
+
+def test_it_is_loaded_and_unloaded_again_and_again(guest_host: Host) -> None:
+    """As p11-kit does; the threads that signed through it end when its code may be gone."""
+    tests = Path(__file__).parents[1]
+    guest_host.run(sys.executable, "-c", RELOADED, guest_host.module, input=PIN, PYTHONPATH=str(tests))

@@ -205,7 +205,7 @@ def test_a_wrong_pin_is_counted_before_the_answer(new_appliance: Callable[..., A
     assert "privyseal user unlock dave" in locked["detail"]
     appliance.api("POST", SIGN, {"digest": DIGEST, "ticket": ticket}, user="dave")
     appliance.cli("user", "unlock", "dave")
-    appliance.api("POST", "/cores/1/keys/release/unlock")
+    appliance.cli("key", "unlock", "release")
     appliance.api("POST", SIGN, right, user="dave")
 
 

@@ -167,10 +167,9 @@ class Cryptoki:
     """A loaded module. `cryptoki.C_Sign(...)` is the raw call; arguments are integers, pointers, bytes or None."""
 
     def __init__(self, module: Path) -> None:
-        library = ctypes.CDLL(str(module))
+        self.library = ctypes.CDLL(str(module))
         pointer = POINTER(_FunctionList)()
-        library.C_GetFunctionList.restype = c_ulong
-        assert library.C_GetFunctionList(byref(pointer)) == Rv.CKR_OK
+        assert self.library.C_GetFunctionList(byref(pointer)) == Rv.CKR_OK
         self.version = tuple(pointer.contents.version)
         prototype = ctypes.CFUNCTYPE(c_ulong)
         self._functions = {name: prototype(pointer.contents.functions[at]) for at, name in enumerate(FUNCTIONS)}
@@ -213,7 +212,7 @@ class Cryptoki:
         """A session on a slot."""
         handle = c_ulong()
         self.must("C_OpenSession", slot, flags, None, None, byref(handle))
-        return Session(self, handle.value)
+        return Session(self, handle.value, slot)
 
 
 def mechanism(kind: int, parameter: Structure | None = None) -> Any:
@@ -256,9 +255,10 @@ def _value(value: bytes | int) -> Any:
 class Session:
     """A session's handle with the calls that take several steps."""
 
-    def __init__(self, cryptoki: Cryptoki, handle: int) -> None:
+    def __init__(self, cryptoki: Cryptoki, handle: int, slot: int) -> None:
         self.cryptoki = cryptoki
         self.handle = handle
+        self.slot = slot
 
     def login(self, pin: str | bytes, user: int = CKU_USER) -> Rv:
         """C_Login, as it answers."""

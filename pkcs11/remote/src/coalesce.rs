@@ -151,8 +151,9 @@ fn sign_all(inputs: &[&[u8]], send: &Send<'_>) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::Barrier;
+    use std::sync::{mpsc, Barrier};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -252,16 +253,20 @@ mod tests {
 
     #[test]
     fn other_keys_and_other_tickets_do_not_wait() {
-        let coalescer = Coalescer::default();
-        let (mine, other) = (Secret::from("ticket-1"), Secret::from("ticket-2"));
-        let outcome = coalescer.sign(&order("a"), Some(&mine), &[1], &|batch| {
-            // Each of these would wait for ever if it shared the queue of the request that is out.
-            for (key, ticket) in [("b", Some(&mine)), ("a", Some(&other)), ("a", None)] {
-                coalescer.sign(&order(key), ticket, &[2], &appliance)?;
-            }
-            appliance(batch)
+        let (done, outcome) = mpsc::channel();
+        // A thread of its own, so that a caller who waits for ever is a failure and no hang.
+        thread::spawn(move || {
+            let coalescer = Coalescer::default();
+            let (mine, other) = (Secret::from("ticket-1"), Secret::from("ticket-2"));
+            let while_out = |batch: &[&[u8]]| {
+                for (key, ticket) in [("b", Some(&mine)), ("a", Some(&other)), ("a", None)] {
+                    coalescer.sign(&order(key), ticket, &[2], &appliance)?;
+                }
+                appliance(batch)
+            };
+            done.send(coalescer.sign(&order("a"), Some(&mine), &[1], &while_out)).unwrap();
         });
-        assert_eq!(outcome, Ok(vec![254]));
+        assert_eq!(outcome.recv_timeout(Duration::from_secs(20)), Ok(Ok(vec![254])));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::lenient_json;
-use crate::{Secret, Url};
+use crate::{Log, Secret, Url};
 
 const SYSTEM_FILES: [&str; 2] = ["/etc/privyseal/client.json", "/etc/n200.conf"];
 const MAX_FILE: u64 = 1024 * 1024;
@@ -70,11 +70,26 @@ pub struct Configuration {
 
 /// Why a configuration cannot be used. Its text never holds a value from the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigurationError(String);
+pub struct ConfigurationError {
+    text: String,
+    log_level: u8,
+    log_output: Option<PathBuf>,
+}
+
+impl ConfigurationError {
+    fn new(text: String) -> ConfigurationError {
+        ConfigurationError { text, log_level: 0, log_output: None }
+    }
+
+    /// The log that the file names, for the host to find out why it has no slots. Silent where the file is no JSON.
+    pub fn log(&self) -> Log {
+        Log::open(self.log_level, self.log_output.as_deref())
+    }
+}
 
 impl fmt::Display for ConfigurationError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
@@ -100,10 +115,10 @@ impl Configuration {
         let shown = path.display();
         let (content, mode) = read_file(path, MAX_FILE)?;
         let text = std::str::from_utf8(&content)
-            .map_err(|error| ConfigurationError(format!("{shown}: not UTF-8 at byte {}", error.valid_up_to())))?;
+            .map_err(|error| ConfigurationError::new(format!("{shown}: not UTF-8 at byte {}", error.valid_up_to())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut configuration =
-            from_text(text, folder).map_err(|error| ConfigurationError(format!("{shown}: {error}")))?;
+        let mut configuration = from_text(text, folder)
+            .map_err(|error| ConfigurationError { text: format!("{shown}: {error}"), ..error })?;
         if mode & READABLE_BY_OTHERS != 0 {
             let advice = format!("{shown} can be read by every user of this host; type: chmod o-rwx {shown}");
             configuration.warnings.push(advice);
@@ -113,14 +128,14 @@ impl Configuration {
 
     /// Reads the text of a configuration file. Relative file names in it are meant from the current folder.
     pub fn parse(text: &str) -> Result<Configuration, ConfigurationError> {
-        from_text(text, Path::new("")).map_err(ConfigurationError)
+        from_text(text, Path::new(""))
     }
 }
 
 /// Reads a password or credential from a file: its one line, without the line's end. The error has no content.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigurationError> {
     let (content, _) = read_file(path, MAX_SECRET)?;
-    let wrong = |what: &str| ConfigurationError(format!("{}: {what}", path.display()));
+    let wrong = |what: &str| ConfigurationError::new(format!("{}: {what}", path.display()));
     let text = std::str::from_utf8(&content).map_err(|_| wrong("must be UTF-8 text"))?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -135,14 +150,15 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigurationError> {
 
 /// The content of a file of at most `limit` bytes, and its mode.
 fn read_file(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, u32), ConfigurationError> {
-    let failed = |error: std::io::Error| ConfigurationError(format!("{}: cannot be read: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| ConfigurationError::new(format!("{}: cannot be read: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // The whole capacity at once: a vector that grows leaves copies behind that nobody overwrites.
     let mut content = Zeroizing::new(Vec::with_capacity(metadata.len().min(limit) as usize + 1));
     file.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > limit {
-        return Err(ConfigurationError(format!("{}: larger than {limit} bytes", path.display())));
+        return Err(ConfigurationError::new(format!("{}: larger than {limit} bytes", path.display())));
     }
     Ok((content, metadata.permissions().mode()))
 }
@@ -174,8 +190,22 @@ fn is_secure(vector: &[u8]) -> bool {
 }
 
 /// The configuration that `text` means. The error has no file name in front yet.
-fn from_text(text: &str, folder: &Path) -> Result<Configuration, String> {
-    let mut configuration = Configuration {
+fn from_text(text: &str, folder: &Path) -> Result<Configuration, ConfigurationError> {
+    let mut entries = lenient_json::parse(text).map_err(ConfigurationError::new)?;
+    // The log goes first, so that what is wrong with the others can be written down.
+    entries.sort_by_key(|(name, _)| !name.starts_with("log_"));
+    let mut configuration = defaults();
+    match take_all(&mut configuration, entries, folder) {
+        Ok(()) => Ok(configuration),
+        Err(text) => {
+            let Configuration { log_level, log_output, .. } = configuration;
+            Err(ConfigurationError { text, log_level, log_output })
+        }
+    }
+}
+
+fn defaults() -> Configuration {
+    Configuration {
         urls: Vec::new(),
         user: String::new(),
         password: None,
@@ -194,18 +224,21 @@ fn from_text(text: &str, folder: &Path) -> Result<Configuration, String> {
         slots: Slots::Core,
         pool: 8,
         warnings: Vec::new(),
-    };
-    for (name, value) in lenient_json::parse(text)? {
-        let taken = take(&mut configuration, &name, value, folder);
+    }
+}
+
+fn take_all(into: &mut Configuration, entries: Vec<(String, Value)>, folder: &Path) -> Result<(), String> {
+    for (name, value) in entries {
+        let taken = take(into, &name, value, folder);
         match taken.map_err(|what| format!("'{name}' {what}"))? {
             Taken::Known => {}
-            Taken::Unknown => configuration.warnings.push(format!("'{name}' is not a known key")),
+            Taken::Unknown => into.warnings.push(format!("'{name}' is not a known key")),
         }
     }
-    if configuration.urls.is_empty() {
+    if into.urls.is_empty() {
         return Err("no appliance is named: there is no 'url'".to_owned());
     }
-    Ok(configuration)
+    Ok(())
 }
 
 enum Taken {
@@ -346,6 +379,19 @@ mod tests {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn an_error_is_written_to_the_log_that_the_file_names() {
+        let written = Written::new("log-of-error", "log", "", 0o600);
+        let log = written.0.join("log");
+        let place = format!(r#""log_level": 1, "log_output": "{}""#, log.display());
+        for entry in [format!(r#""slots": "both", {place}"#), format!(r#"{place}, "slots": "both""#)] {
+            let error = with(&entry).unwrap_err();
+            error.log().write(1, &error.to_string());
+        }
+        assert_eq!(std::fs::read_to_string(log).unwrap().matches("'slots' must be").count(), 2);
+        assert!(!with("{").unwrap_err().log().is_on(1));
     }
 
     #[test]

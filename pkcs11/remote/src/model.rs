@@ -13,6 +13,9 @@ use crate::Secret;
 pub struct Core {
     pub number: u32,
     pub name: String,
+    /// How many keys it has; 0 where the appliance does not say.
+    #[serde(default)]
+    pub keys: u64,
     pub token: Token,
 }
 

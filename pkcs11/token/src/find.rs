@@ -30,7 +30,8 @@ pub struct Find {
 
 impl Find {
     /// Begins a search. It looks at the first page of the listing; where that is not the whole, a search by label or id
-    /// is handed to the appliance, and any other pages on later.
+    /// is handed to the appliance, and any other pages on later. Among many keys a search by label or id goes to the
+    /// appliance at once.
     pub fn start(
         template: Template,
         logged_in: bool,
@@ -42,14 +43,17 @@ impl Find {
         if find.template.is_hopeless() {
             return Ok(find);
         }
+        let (label, id) = (find.template.label(), find.template.id());
+        let one = (label.is_some() || id.is_some()).then_some(KeyQuery { label, id, cursor: None, limit: PAGE });
+        if one.is_some() && keys.are_many() {
+            find.next = one;
+            return Ok(find);
+        }
         let page = keys.first_page(fetch)?;
         find.add(&page.keys);
-        let (label, id) = (find.template.label(), find.template.id());
         find.next = match page.next {
             // Labels and ids are unique in a core, so what has been found is all.
-            Some(_) if label.is_some() || id.is_some() => {
-                find.found.is_empty().then_some(KeyQuery { label, id, cursor: None, limit: PAGE })
-            }
+            Some(_) if one.is_some() => one.filter(|_| find.found.is_empty()),
             next => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
         };
         Ok(find)
@@ -131,6 +135,20 @@ mod tests {
         let mut find = Find::start(Template::new(wanted), true, &keys, fetch).unwrap();
         assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
         assert!(find.take(10, &keys, fetch).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_label_among_many_is_one_request() {
+        let requests = std::cell::Cell::new(0);
+        let counted = |query: &KeyQuery| {
+            requests.set(requests.get() + 1);
+            fetch(query)
+        };
+        let keys = Keys::expecting(COUNT);
+        let wanted = Template::new(vec![(CKA_LABEL, b"key2200".to_vec())]);
+        let mut find = Find::start(wanted, true, &keys, counted).unwrap();
+        assert_eq!(find.take(10, &keys, counted).unwrap().len(), 2);
+        assert_eq!(requests.get(), 1);
     }
 
     #[test]

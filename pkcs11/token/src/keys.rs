@@ -29,6 +29,8 @@ pub struct Page {
 /// The keys of one token. `fetch` in its methods asks the appliance.
 #[derive(Debug, Default)]
 pub struct Keys {
+    /// Whether the core had more keys than the first page when its token was listed.
+    many: bool,
     /// Held while the first page is fetched, so that threads that want it at the same time ask once.
     fetching: Mutex<()>,
     seen: Mutex<Seen>,
@@ -42,6 +44,16 @@ struct Seen {
 }
 
 impl Keys {
+    /// Of a core that has so many keys.
+    pub fn expecting(count: u64) -> Keys {
+        Keys { many: count > FIRST_PAGE.into(), ..Keys::default() }
+    }
+
+    /// Whether a search for one key had better ask for that key: the first page, which is not here, would seldom have it.
+    pub fn are_many(&self) -> bool {
+        self.many && self.fresh().is_none()
+    }
+
     /// The first page of the listing, at most two seconds old.
     pub fn first_page(&self, fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>) -> Result<Page, RemoteError> {
         let _one_at_a_time = lock(&self.fetching);
@@ -90,7 +102,7 @@ impl Keys {
     /// Some when the answer is certain without asking: a remembered key, or none where the listing was complete.
     fn known(&self, short: u64) -> Option<Option<Arc<Key>>> {
         let seen = lock(&self.seen);
-        let complete = seen.first.as_ref().is_none_or(|(_, page)| page.next.is_none());
+        let complete = seen.first.as_ref().map_or(!self.many, |(_, page)| page.next.is_none());
         match seen.recent.get(&short) {
             Some(key) => Some(Some(key.clone())),
             None => complete.then_some(None),
@@ -146,6 +158,18 @@ mod tests {
             assert!(keys.with_short_id(2, fetch).unwrap().is_none());
         }
         assert_eq!(fetches.get(), 1);
+    }
+
+    #[test]
+    fn a_key_among_many_is_looked_up_without_a_listing() {
+        let keys = Keys::expecting(1_000_000);
+        let by_id = |query: &KeyQuery| {
+            let id = query.id.as_deref().and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap();
+            Ok(KeyPage { keys: vec![record(id)], next: None })
+        };
+        assert!(keys.are_many());
+        assert_eq!(keys.with_short_id(9, by_id).unwrap().unwrap().id, 9);
+        assert!(!Keys::expecting(500).are_many());
     }
 
     #[test]

@@ -29,12 +29,7 @@ impl Module {
     /// Reads the configuration and touches no network. A configuration that is missing or wrong makes a module without
     /// slots.
     pub fn new() -> Module {
-        let configuration = Configuration::find().unwrap_or_default();
-        let level = configuration.as_ref().map_or(0, |found| found.log_level);
-        let log = Log::open(level, configuration.as_ref().and_then(|found| found.log_output.as_deref()));
-        for warning in configuration.iter().flat_map(|found| &found.warnings) {
-            log.write(1, warning);
-        }
+        let (configuration, log) = configured();
         let appliance = configuration.map(|found| Arc::new(Appliance::new(found, log.clone())));
         let (slots, sessions) = (Slots::default(), Sessions::default());
         Module { appliance: Mutex::new(appliance), log, slots, sessions }
@@ -187,6 +182,23 @@ impl Module {
             self.slots.ensure(&appliance, &self.log);
         }
         self.slots.token(slot).ok_or(Error::SlotIdInvalid)
+    }
+}
+
+/// The configuration, if there is one that can be used, and the log with what is wrong with it.
+fn configured() -> (Option<Configuration>, Log) {
+    match Configuration::find() {
+        Ok(None) => (None, Log::silent()),
+        Ok(Some(found)) => {
+            let log = Log::open(found.log_level, found.log_output.as_deref());
+            found.warnings.iter().for_each(|warning| log.write(1, warning));
+            (Some(found), log)
+        }
+        Err(error) => {
+            let log = error.log();
+            log.write(1, &format!("no slots, because of the configuration: {error}"));
+            (None, log)
+        }
     }
 }
 

@@ -49,7 +49,8 @@ impl Token {
     /// The token of a core; None where its serial is no decimal number, which no appliance of ours says.
     pub fn of_core(core: &Core) -> Option<Token> {
         let slot = core.token.serial.parse().ok()?;
-        Some(Token::new(slot, core.number, core.token.clone(), None))
+        let keys = Keys::expecting(core.keys);
+        Some(Token { keys, ..Token::new(slot, core.number, core.token.clone(), None) })
     }
 
     /// The token of one key: the key's label, and a serial number made of its id.
@@ -213,7 +214,7 @@ pub(crate) mod tests {
             hardware_version: text("4.11"),
             firmware_version: text("4.10"),
         };
-        Core { number: 1, name: text("core1"), token }
+        Core { number: 1, name: text("core1"), keys: 3, token }
     }
 
     #[test]

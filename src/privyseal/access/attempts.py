@@ -35,7 +35,7 @@ PASSWORD_LIMITS = AttemptLimits(lock_at=None)
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is known of one subject, such as `pin:user:alice:1`, `pin:key:f90f…` or `password:alice`.
+    """What is known of one subject, such as `pin:user:alice:1`, `pin:key:f90f…:1` or `password:alice`.
 
     Attributes:
         failures: wrong attempts since the last right one.
@@ -52,7 +52,12 @@ class Attempts:
 def pin_subjects(user: str, core: int, key_id: str | None) -> tuple[str, ...]:
     """Name what a PIN attempt counts against: the user in the core, and the key where one is meant."""
     by_user = f"pin:user:{user}:{core}"
-    return (by_user,) if key_id is None else (by_user, f"pin:key:{key_id}")
+    return (by_user,) if key_id is None else (by_user, key_subject(core, key_id))
+
+
+def key_subject(core: int, key_id: str) -> str:
+    """Name what every attempt at one key's PIN counts against, whoever makes it."""
+    return f"pin:key:{key_id}:{core}"
 
 
 def password_subject(user: str) -> str:

@@ -117,6 +117,17 @@ def delete(session: Session, key: str, core: int | str | None, *, yes: bool) -> 
     output.note(session, f"key {key} is destroyed")
 
 
+@command.command("unlock", examples=["privyseal key unlock release"])
+@click.argument("key")
+@core_option()
+@pass_session
+def unlock(session: Session, key: str, core: int | str | None) -> None:
+    """Let people try a key's PIN again that is locked after too many wrong ones."""
+    with appliance(session) as there:
+        there.core(core).key(key).unlock()
+    output.note(session, f"key {key} is unlocked")
+
+
 def _show(session: Session, key: Key) -> None:
     if output.document(session, key.document):
         return

@@ -193,6 +193,10 @@ class KeyClient:
         """Destroy this key. Nothing can bring it back."""
         self._connection.request("DELETE", self._path)
 
+    def unlock(self) -> None:
+        """Forget the wrong PINs that locked this key; administrators only."""
+        self._connection.request("POST", f"{self._path}/unlock")
+
     def sign(
         self,
         *,

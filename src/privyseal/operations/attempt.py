@@ -94,8 +94,8 @@ def _refuse(known: Attempts, limits: AttemptLimits) -> None:
 
 
 def _unlock(subject: str) -> str:
-    _, kind, name, *_ = subject.split(":")
-    return f"privyseal {kind} unlock {name}"
+    _, kind, name, core = subject.split(":")
+    return f"privyseal {kind} unlock {name}" + (f" --core {core}" if kind == "key" else "")
 
 
 def _fail(store: Store, subjects: tuple[str, ...]) -> list[Attempts]:

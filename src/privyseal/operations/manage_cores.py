@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from privyseal.access.attempts import key_subject
 from privyseal.errors import ConflictError, InvalidRequestError
 from privyseal.model.access import Operation, Role
 from privyseal.model.cores import MANUFACTURER, MODEL, Core
@@ -104,7 +105,7 @@ async def unlock_key(appliance: Appliance, caller: Caller, act: Act, place: tupl
     """Forget the wrong PINs that locked a key."""
     require_role(caller, Operation.USER_MANAGE)
     known = await find_key(appliance, caller, act, *place, Operation.KEY_READ)
-    subject = f"pin:key:{known.key.id}"
+    subject = key_subject(known.key.core, known.key.id)
     await change(appliance, caller, act, "unlocked", lambda connection: attempts.forgive_one(connection, subject))
 
 

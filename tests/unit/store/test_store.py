@@ -103,9 +103,14 @@ def test_an_event_comes_back_as_it_went(store: Store) -> None:
 
 def test_nothing_is_kept_of_a_transaction_that_fails(store: Store) -> None:
     """An exception takes the event back with the rest."""
-    with pytest.raises(ConflictError), store.write() as connection:
-        events.append(connection, [event()])
-        cores.add(connection, blank_core("core1", pin_required=True))
+
+    def write_and_fail() -> None:
+        with store.write() as connection:
+            events.append(connection, [event()])
+            cores.add(connection, blank_core("core1", pin_required=True))
+
+    with pytest.raises(ConflictError):
+        write_and_fail()
     with store.read() as connection:
         assert events.page(connection, 0, 10) == []
 
