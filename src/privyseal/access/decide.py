@@ -66,9 +66,14 @@ def decide(user: User, operation: Operation, core: int, label: str, rules: Itera
 
 
 def missing_rule(user: str, operation: Operation, core: int, keys: str) -> str:
-    """Give the command that would allow it."""
+    """Give the command that would allow it. `keys` comes from whoever asked, and whoever pastes it has a shell."""
     words = ["privyseal", "rule", "create", "--user", user, "--core", str(core)]
-    return " ".join([shlex.join([*words, "--operations", operation.value]), "--keys", f"'{keys}'"])
+    return " ".join([shlex.join([*words, "--operations", operation.value]), "--keys", _quoted(keys)])
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, also where `shlex.quote` would not, so that every command looks alike."""
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def pattern(keys: str) -> re.Pattern[str]:

@@ -1,7 +1,6 @@
 """Passwords: Argon2id once, then a keyed hash in memory. A password that was changed is never recognised again."""
 
 import base64
-import binascii
 import hashlib
 import os
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ def parse_basic(header: str) -> Basic | None:
         return None
     try:
         name, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64 or not UTF-8
         return None
     return Basic(name, password) if colon else None
 

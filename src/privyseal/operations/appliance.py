@@ -23,6 +23,7 @@ from privyseal.store.store import Store, generation
 from privyseal.wire.frames import SealedKey
 
 _REMEMBERED_KEYS = 20_000
+_DIGITS = 18  # of a core's number; Python refuses to read more than some thousands
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Snapshot:
 
     def core(self, ref: str) -> Core:
         """Find a core by number or name; raises NotFoundError."""
-        if ref.isascii() and ref.isdigit() and int(ref) in self.cores:
+        if ref.isascii() and ref.isdigit() and len(ref) <= _DIGITS and int(ref) in self.cores:
             return self.cores[int(ref)]
         for core in self.cores.values():
             if core.name == ref:

@@ -73,6 +73,8 @@ async def _load(appliance: Appliance, core: Core, key_ref: str) -> KnownKey | No
 
 
 def _query(store: Store, core: int, key_ref: str) -> Key | None:
+    if not key_ref.isprintable():  # no label is like that, and PostgreSQL takes no NUL
+        return None
     find = keys.by_id if is_key_id(key_ref) else keys.by_label
     with store.read() as connection:
         return find(connection, core, key_ref)

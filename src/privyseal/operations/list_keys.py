@@ -75,6 +75,8 @@ def _page(store: Store, caller: Caller, core: Core, where: Filter, after: int, l
 
 
 def _single(store: Store, core: Core, where: Filter, decision: Callable[[str], Decision]) -> list[Key]:
+    if not all((name or "").isprintable() for name in (where.id, where.label)):
+        return []  # no key is called that, and PostgreSQL takes no NUL
     with store.read() as connection:
         if where.id is not None:
             key = keys.by_id(connection, core.number, where.id)

@@ -33,6 +33,8 @@ async def list_rules(appliance: Appliance, caller: Caller, user: str | None, cor
     if user is None or user != caller.user.name:
         require_role(caller, Operation.RULE_MANAGE)
     core = None if core_ref is None else caller.snapshot.core(core_ref).number
+    if user is not None and user not in caller.snapshot.users:
+        return []
     return await look(appliance, lambda connection: users.every_rule(connection, user, core))
 
 

@@ -48,7 +48,15 @@ class Act:
     key: str | None = None
     mechanism: str | None = None
 
-    def event(self, appliance: Appliance, user: str, outcome: Outcome, **more: str | None) -> Event:
+    def event(
+        self,
+        appliance: Appliance,
+        user: str,
+        outcome: Outcome,
+        *,
+        input: str | None = None,  # noqa: A002 - the event's own word
+        reason: str | None = None,
+    ) -> Event:
         """Make the event of this act."""
         return Event(
             time=now_micros(),
@@ -56,11 +64,19 @@ class Act:
             user=user,
             operation=self.operation,
             core=self.core,
-            key=self.key,
+            key=_printable(self.key),
             mechanism=self.mechanism,
             outcome=outcome,
-            **more,
+            input=input,
+            reason=_printable(reason),
         )
+
+
+def _printable(text: str | None) -> str | None:
+    """Escape what a caller may have put into a name to mislead a reader's terminal, or what no database takes."""
+    if text is None or text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 async def perform(

@@ -1,6 +1,7 @@
 """The REST application: hot routes first, the framework for the rest, and problem documents for everything wrong."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,7 @@ from privyseal.operations.appliance import Appliance
 from privyseal.rest import hot, openapi
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.routes import appliance, audit, cores, keys, rules, users
+from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
@@ -33,6 +35,7 @@ def build(appliance_: Appliance) -> ASGIApp:
     for routes in (appliance, cores, keys, users, rules, audit):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
+    app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
     openapi.complete(app)
@@ -89,8 +92,10 @@ async def _on_error(_: Request, error: Exception) -> Response:
     return _response(problem_of(error))
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI says so, and no more, of a body that it cannot read
+        return _response(problem_of(malformed(await request.body())))
     name, title = _NAMES.get(error.status_code, ("http", str(error.detail)))
     return _response(plain(error.status_code, name, title))
 

@@ -14,7 +14,7 @@ from privyseal.operations.list_keys import Filter, Page, list_keys
 from privyseal.operations.manage_cores import unlock_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.rest.documents import key_document
-from privyseal.rest.entrance import Body, Enter, Entrance
+from privyseal.rest.entrance import NUMBER_MAX, Body, Enter, Entrance
 from privyseal.wire.primitives import pem
 from privyseal.wire.uri import key_uri
 
@@ -36,7 +36,7 @@ async def keys(
     enter: Enter,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 200,
-    cursor: Annotated[int, Query(ge=0)] = 0,
+    cursor: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
     label: str | None = None,
     id: str | None = None,  # noqa: A002 - the parameter's name in the URL
     if_none_match: Annotated[str | None, Header()] = None,

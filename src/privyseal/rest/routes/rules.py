@@ -2,14 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from privyseal.model.access import Operation
 from privyseal.operations import manage_rules
 from privyseal.rest.documents import decision_document, rule_document
-from privyseal.rest.entrance import Body, Enter
+from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
 
 router = APIRouter(tags=["access"])
+Number = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
 
 
 class NewRule(Body):
@@ -48,7 +49,7 @@ async def create(body: NewRule, enter: Enter) -> dict[str, Any]:
 
 
 @router.get("/rules/{number}")
-async def show(number: int, enter: Enter) -> dict[str, Any]:
+async def show(number: Number, enter: Enter) -> dict[str, Any]:
     """Show a rule."""
     return rule_document(
         await enter("rule:read", lambda caller, _: manage_rules.get_rule(enter.appliance, caller, number))
@@ -56,7 +57,7 @@ async def show(number: int, enter: Enter) -> dict[str, Any]:
 
 
 @router.put("/rules/{number}")
-async def update(number: int, body: RuleChanges, enter: Enter) -> dict[str, Any]:
+async def update(number: Number, body: RuleChanges, enter: Enter) -> dict[str, Any]:
     """Change a rule."""
     changed = await enter(
         "rule:update",
@@ -66,7 +67,7 @@ async def update(number: int, body: RuleChanges, enter: Enter) -> dict[str, Any]
 
 
 @router.delete("/rules/{number}", status_code=204)
-async def delete(number: int, enter: Enter) -> None:
+async def delete(number: Number, enter: Enter) -> None:
     """Delete a rule."""
     await enter("rule:delete", lambda caller, act: manage_rules.delete_rule(enter.appliance, caller, act, number))
 
