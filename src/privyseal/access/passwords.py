@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidKey
@@ -12,6 +13,7 @@ from privyseal.errors import InvalidRequestError
 
 PASSWORD_MIN = 12
 PASSWORD_MAX = 256
+_AT_ONCE = threading.BoundedSemaphore(2)  # 64 MiB each, and the cores are for signatures
 _NOBODY = (  # what is verified when there is no such user, so that time does not tell
     "$argon2id$v=19$m=65536,t=3,p=1$MTIzNDU2Nzg5MDEyMzQ1Ng$7wPhmPOR+IcMMaKLqK5Fn3s0zCIoXe8C0mwDMgWWKnc"
 )
@@ -59,7 +61,8 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, stored: str | None) -> bool:
     """Check a password in constant time; `stored` is None for an unknown user, which takes as long."""
     try:
-        Argon2id.verify_phc_encoded(password.encode(), stored or _NOBODY)
+        with _AT_ONCE:
+            Argon2id.verify_phc_encoded(password.encode(), stored or _NOBODY)
     except InvalidKey:
         return False
     return stored is not None

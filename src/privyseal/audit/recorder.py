@@ -9,8 +9,9 @@ import asyncio
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
+
+import msgspec
 
 from privyseal.errors import PrivysealError, StaleDecisionError, UnavailableError
 from privyseal.model.event import Event
@@ -20,8 +21,7 @@ from privyseal.store.store import Store
 _GROUP_MAX = 10_000  # events in one transaction; more would make the first of them wait too long
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     """Events that wait for a commit; `basis` is the generation of their decision, None when they rest on none."""
 
     events: Sequence[Event]

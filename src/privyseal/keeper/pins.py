@@ -102,6 +102,7 @@ class PINs:
     def __init__(self) -> None:
         self._hash_key = os.urandom(KEY_LENGTH)
         self._known: Remembered[bytes] = Remembered(_REMEMBERED)
+        self._turns = [threading.Lock() for _ in range(16)]
 
     def key(self, proof: PINProof) -> bytes:
         """Give the key of a PIN. Raises UncountedError when it would take Argon2id and no attempt is reserved."""
@@ -111,8 +112,9 @@ class PINs:
             return known
         if not proof.counted:
             raise UncountedError
-        key = stretch(proof.pin, proof.salt)
-        self._known.put(name, key)
+        with self._turns[name[0] % len(self._turns)]:  # who comes with the same PIN meanwhile waits for the first
+            key = self._known.get(name) or stretch(proof.pin, proof.salt)
+            self._known.put(name, key)
         return key
 
     def fingerprint(self, secret: bytes) -> bytes:

@@ -5,6 +5,7 @@ delays at every guess, while hosts that are known keep working.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from privyseal.access.attempts import PASSWORD_LIMITS, password_subject
@@ -41,22 +42,33 @@ async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Cr
         if user is not None and user.password == known[1]:
             credentials.name = user.name
             return user
-    return await _verify(appliance, snapshot, credentials, mark)
-
-
-async def _verify(appliance: Appliance, snapshot: Snapshot, credentials: Credentials, mark: bytes) -> User:
-    basic = parse_basic(credentials.header or "")
+    basic = parse_basic(credentials.header)
     if basic is None:
         raise UnauthenticatedError("the Authorization header is not HTTP Basic (RFC 7617)")
     if await appliance.current() is not snapshot:  # a password changed a moment ago must not count as a wrong one
         raise StaleDecisionError("rules, users or keys have changed")
     user = snapshot.users.get(basic.name)
+    if user is not None:
+        credentials.name = user.name
+    return await _once(appliance, mark, lambda: _verify(appliance, user, basic.password, mark))
+
+
+async def _once(appliance: Appliance, mark: bytes, verify: Callable[[], Coroutine[None, None, User]]) -> User:
+    """Verify a header once for all requests that bring it now: a host that connects 32 times costs one Argon2id."""
+    running = appliance.verifying.get(mark)
+    if running is None:
+        running = asyncio.ensure_future(verify())
+        appliance.verifying[mark] = running
+        running.add_done_callback(lambda _: appliance.verifying.pop(mark))
+    return await asyncio.shield(running)
+
+
+async def _verify(appliance: Appliance, user: User | None, password: str, mark: bytes) -> User:
     if user is None:
-        await asyncio.to_thread(verify_password, basic.password, None)
+        await asyncio.to_thread(verify_password, password, None)
         raise UnauthenticatedError(_REFUSED)
-    credentials.name = user.name
     async with attempt(appliance, (password_subject(user.name),), PASSWORD_LIMITS) as trial:
-        if not await asyncio.to_thread(verify_password, basic.password, user.password):
+        if not await asyncio.to_thread(verify_password, password, user.password):
             await trial.failed()
             raise UnauthenticatedError(_REFUSED)
     appliance.recognised.remember(mark, user.name, user.password)

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from privyseal.errors import (
     AccessRefusedError,
     BodyTooLargeError,
@@ -31,8 +33,7 @@ _RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
 _CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who calls, and the state in which that was true."""
 
     user: User

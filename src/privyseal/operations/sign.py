@@ -11,7 +11,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from privyseal.errors import FieldError, InvalidRequestError
 from privyseal.model.access import Operation
@@ -26,8 +27,7 @@ from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(msgspec.Struct, frozen=True):
     """The parameters of a mechanism as a request names them; None where it leaves them out."""
 
     mechanism: Mechanism | None = None
@@ -37,8 +37,7 @@ class Words:
     encoding: Encoding = Encoding.DER
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """Signatures in the order of their inputs; the first one's event number, the others' follow."""
 
     signatures: Sequence[bytes]

@@ -1,7 +1,5 @@
 """Asking the keeper for signatures with a PIN, a ticket or neither; wrong PINs are counted before anybody is told."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from privyseal.access.attempts import pin_subjects
@@ -14,8 +12,7 @@ from privyseal.operations.perform import Caller
 from privyseal.wire import frames, names
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(msgspec.Struct, frozen=True):
     """What a request brings to use a key: at most one of PIN and ticket."""
 
     pin: str | None = None

@@ -4,7 +4,6 @@ A request is one bare function call away from its operation; FastAPI would cost 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 import msgspec
@@ -27,8 +26,7 @@ _encode = msgspec.json.Encoder().encode
 _JSON = (b"content-type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One hot request: where it goes, who sends it, and its body."""
 
     appliance: Appliance
