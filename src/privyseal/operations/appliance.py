@@ -82,7 +82,7 @@ class Appliance:
     pin_limits: AttemptLimits = PIN_LIMITS
     recognised: Recognised = field(default_factory=Recognised)
     known_keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
-    verifying: dict[bytes, asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
 
     async def refresh(self) -> Snapshot:
         """Read everything that decisions rest on anew."""

@@ -50,11 +50,16 @@ async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Cr
     user = snapshot.users.get(basic.name)
     if user is not None:
         credentials.name = user.name
-    return await _once(appliance, mark, lambda: _verify(appliance, user, basic.password, mark))
+    return await _once(appliance, (snapshot.generation, mark), lambda: _verify(appliance, user, basic.password, mark))
 
 
-async def _once(appliance: Appliance, mark: bytes, verify: Callable[[], Coroutine[None, None, User]]) -> User:
-    """Verify a header once for all requests that bring it now: a host that connects 32 times costs one Argon2id."""
+async def _once(
+    appliance: Appliance, mark: tuple[int, bytes], verify: Callable[[], Coroutine[None, None, User]]
+) -> User:
+    """Verify a header once for all requests that bring it now: a host that connects 32 times costs one Argon2id.
+
+    The mark has the generation in it, so that nobody gets in with what was right before a change.
+    """
     running = appliance.verifying.get(mark)
     if running is None:
         running = asyncio.ensure_future(verify())

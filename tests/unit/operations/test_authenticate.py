@@ -1,0 +1,110 @@
+"""Requests that bring one header at the same time share its verification, and never across a change."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privyseal.access import passwords
+from privyseal.access.passwords import hash_password
+from privyseal.audit.recorder import Recorder
+from privyseal.errors import UnauthenticatedError
+from privyseal.keeper.client import KeeperClient
+from privyseal.model.access import Role
+from privyseal.operations.appliance import Appliance, load
+from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.store import appliance as appliance_rows
+from privyseal.store import users
+from privyseal.store.store import Store
+
+OLD, NEW = hash_password("the old password"), hash_password("the new password")
+HEADER = "Basic " + base64.b64encode(b"alice:the old password").decode()
+
+
+def run(folder: Path, work: Callable[[Appliance], Coroutine[Any, Any, None]]) -> None:
+    """Run a test on an appliance whose user alice has the old password; no keeper is asked."""
+    store = Store(f"sqlite:///{folder / 'store.db'}")
+    store.migrate()
+    with store.write() as connection:
+        appliance_rows.create(connection, "node")
+        users.add(connection, "alice", Role.ADMINISTRATOR, OLD)
+    recorder = Recorder(store)
+    try:
+        asyncio.run(work(Appliance("node", store, KeeperClient(folder / "none"), recorder, load(store))))
+    finally:
+        recorder.close()
+        store.close()
+
+
+async def arrive(appliance: Appliance, header: str = HEADER) -> asyncio.Task[Any]:
+    """A request that has come as far as the verification."""
+    credentials = Credentials(header, "127.0.0.1")
+    task = asyncio.create_task(authenticate(appliance, appliance.snapshot, credentials))
+    while not appliance.verifying:  # noqa: ASYNC110 - nothing tells when
+        await asyncio.sleep(0.001)
+    return task
+
+
+@pytest.mark.parametrize("change", [{"password": NEW}, {"role": "operator"}], ids=["password", "role"])
+def test_a_verification_is_not_shared_over_a_change(tmp_path: Path, change: dict[str, object]) -> None:
+    """Who comes after a change meets it, though the same header is just being verified as it was before."""
+
+    async def work(appliance: Appliance) -> None:
+        for _ in range(2):
+            passwords._AT_ONCE.acquire()  # the verification waits until we let it go
+        try:
+            before = await arrive(appliance)
+            with appliance.store.write() as connection:
+                users.change(connection, "alice", change)
+            await appliance.refresh()
+            after = await arrive(appliance)
+            await asyncio.sleep(0.2)
+        finally:
+            for _ in range(2):
+                passwords._AT_ONCE.release()
+        assert (await before).role is Role.ADMINISTRATOR
+        if "password" in change:
+            with pytest.raises(UnauthenticatedError):
+                await after
+        else:
+            assert (await after).role is Role.OPERATOR
+
+    run(tmp_path, work)
+
+
+def test_who_comes_together_is_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty requests with one header cost one Argon2id, and each knows who calls."""
+    verified: list[str] = []
+    verify = passwords.verify_password
+
+    def counting(password: str, stored: str | None) -> bool:
+        verified.append(password)
+        return verify(password, stored)
+
+    monkeypatch.setattr("privyseal.operations.authenticate.verify_password", counting)
+
+    async def work(appliance: Appliance) -> None:
+        found = await asyncio.gather(
+            *(authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.1")) for _ in range(20))
+        )
+        assert {user.name for user in found} == {"alice"}
+        assert verified == ["the old password"]
+        assert appliance.verifying == {}
+
+    run(tmp_path, work)
+
+
+def test_a_header_is_recognised_from_its_address_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same header from elsewhere is verified and counted like any guess."""
+
+    async def work(appliance: Appliance) -> None:
+        await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.1"))
+        monkeypatch.setattr("privyseal.operations.authenticate.verify_password", lambda *_: False)
+        await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.1"))
+        with pytest.raises(UnauthenticatedError):
+            await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.2"))
+
+    run(tmp_path, work)
