@@ -16,26 +16,6 @@ from privyseal.store.store import Store, changed, generation
 from privyseal.store.times import now_micros
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of either kind."""
-    if request.param == "postgresql":
-        found: str = request.getfixturevalue("postgresql").new_database()
-        return found
-    return f"sqlite:///{tmp_path / 'store.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    """A store with its tables and the appliance's row."""
-    opened = Store(url)
-    opened.migrate()
-    with opened.write() as connection:
-        appliance.create(connection, "node")
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
 def recorder(store: Store) -> Iterator[Recorder]:
     """A recorder, closed at the end at the latest."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,31 +13,10 @@ from privyseal.model.access import AccessRule, Operation, Role
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key, KeyType
 from privyseal.operations.manage_cores import blank_core
-from privyseal.store import appliance, attempts, cores, events, keys, users
+from privyseal.store import attempts, cores, events, keys, users
 from privyseal.store.store import Store, changed, generation
 from privyseal.store.tables import metadata
 from privyseal.store.times import now, now_micros
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of either kind."""
-    if request.param == "postgresql":
-        found: str = request.getfixturevalue("postgresql").new_database()
-        return found
-    return f"sqlite:///{tmp_path / 'store.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    """A store with its tables and one core."""
-    opened = Store(url)
-    opened.migrate()
-    with opened.write() as connection:
-        appliance.create(connection, "node")
-        cores.add(connection, blank_core("core1", pin_required=True))
-    yield opened
-    opened.close()
 
 
 def event(user: str = "alice") -> Event:
