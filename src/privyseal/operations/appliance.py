@@ -33,6 +33,8 @@ class Snapshot:
     Attributes:
         rules: by user name and core number.
         guarded: subjects with so many failures that no attempt at them may skip the counting.
+        keys: what was looked up since, by core number and the name that it was asked for. They end with the snapshot,
+            so that no key outlives a change; one that is newer than the snapshot is refused by the record.
     """
 
     generation: int
@@ -40,6 +42,7 @@ class Snapshot:
     rules: Mapping[tuple[str, int], tuple[AccessRule, ...]]
     cores: Mapping[int, Core]
     guarded: frozenset[str]
+    keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
 
     def core(self, ref: str) -> Core:
         """Find a core by number or name; raises NotFoundError."""
@@ -53,6 +56,12 @@ class Snapshot:
     def rules_of(self, user: User, core: Core) -> tuple[AccessRule, ...]:
         """Give a user's rules in a core."""
         return self.rules.get((user.name, core.number), ())
+
+    def remember(self, core: Core, ref: str, known: "KnownKey") -> None:
+        """Remember a key under the name that it was asked for."""
+        if len(self.keys) >= _REMEMBERED_KEYS:
+            self.keys.clear()
+        self.keys[core.number, ref] = known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +90,23 @@ class Appliance:
     snapshot: Snapshot
     pin_limits: AttemptLimits = PIN_LIMITS
     recognised: Recognised = field(default_factory=Recognised)
-    known_keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
-
-    async def refresh(self) -> Snapshot:
-        """Read everything that decisions rest on anew."""
-        self.snapshot = await asyncio.to_thread(load, self.store)
-        self.known_keys.clear()
-        return self.snapshot
+    refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def current(self) -> Snapshot:
-        """Give the snapshot, read anew if anything has changed since."""
-        present = await asyncio.to_thread(_generation, self.store)
-        return self.snapshot if self.snapshot.generation == present else await self.refresh()
+        """Give the snapshot, read anew if anything has changed since.
 
-    def remember(self, core: Core, ref: str, known: KnownKey) -> None:
-        """Remember a key under the name that it was asked for."""
-        if len(self.known_keys) >= _REMEMBERED_KEYS:
-            self.known_keys.clear()
-        self.known_keys[core.number, ref] = known
+        There is one snapshot of a generation, however many ask for it at once: callers compare snapshots by identity.
+        """
+        if await self._is_current():
+            return self.snapshot
+        async with self.refreshing:
+            if not await self._is_current():  # whoever had the lock before has read it
+                self.snapshot = await asyncio.to_thread(load, self.store)
+        return self.snapshot
+
+    async def _is_current(self) -> bool:
+        return await asyncio.to_thread(_generation, self.store) == self.snapshot.generation
 
 
 def load(store: Store) -> Snapshot:

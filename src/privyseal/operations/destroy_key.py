@@ -17,7 +17,7 @@ async def destroy_key(appliance: Appliance, caller: Caller, act: Act, place: tup
     known = await find_key(appliance, caller, act, *place, Operation.KEY_DESTROY)
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{known.key.label}'")
     await asyncio.to_thread(_remove, appliance.store, known.key, event)
-    await appliance.refresh()
+    await appliance.current()
 
 
 def _remove(store: Store, key: Key, event: Event) -> None:

@@ -31,7 +31,7 @@ async def find_key(
     core = caller.snapshot.core(core_ref)
     act.core, act.key = core.number, key_ref[:128]
     require_entry(caller, core, operation, key_ref)
-    known = appliance.known_keys.get((core.number, key_ref)) or await _load(appliance, core, key_ref)
+    known = caller.snapshot.keys.get((core.number, key_ref)) or await _load(appliance, caller, core, key_ref)
     if known is None:
         raise _hidden(caller, core, operation, key_ref)
     act.key = known.key.id
@@ -63,12 +63,12 @@ def _hidden(caller: Caller, core: Core, operation: Operation, key_ref: str) -> K
     )
 
 
-async def _load(appliance: Appliance, core: Core, key_ref: str) -> KnownKey | None:
+async def _load(appliance: Appliance, caller: Caller, core: Core, key_ref: str) -> KnownKey | None:
     key = await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
     if key is None:
         return None
     known = KnownKey.of(key)
-    appliance.remember(core, key_ref, known)
+    caller.snapshot.remember(core, key_ref, known)
     return known
 
 

@@ -45,7 +45,7 @@ async def change(
             return result
 
     result = await asyncio.to_thread(run)
-    await appliance.refresh()
+    await appliance.current()
     return result
 
 

@@ -97,7 +97,7 @@ async def perform(
             user = await authenticate(appliance, snapshot, credentials)
             return await operation(Caller(user, snapshot))
         except StaleDecisionError:
-            await appliance.refresh()
+            await appliance.current()
         except _RESTING_ON_RULES as error:
             if await appliance.current() is snapshot:
                 raise await _recorded(appliance, credentials.name, act, error) from error.__cause__

@@ -59,7 +59,7 @@ def test_a_verification_is_not_shared_over_a_change(tmp_path: Path, change: dict
             before = await arrive(appliance)
             with appliance.store.write() as connection:
                 users.change(connection, "alice", change)
-            await appliance.refresh()
+            await appliance.current()
             after = await arrive(appliance)
             await asyncio.sleep(0.2)
         finally:
@@ -106,5 +106,20 @@ def test_a_header_is_recognised_from_its_address_only(tmp_path: Path, monkeypatc
         await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.1"))
         with pytest.raises(UnauthenticatedError):
             await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.2"))
+
+    run(tmp_path, work)
+
+
+def test_many_who_meet_a_change_at_once_see_one_snapshot(tmp_path: Path) -> None:
+    """Snapshots are compared by identity: were each to read its own, each would make all others stale."""
+
+    async def work(appliance: Appliance) -> None:
+        before = appliance.snapshot
+        with appliance.store.write() as connection:
+            users.change(connection, "alice", {"role": "operator"})
+        found = await asyncio.gather(*(appliance.current() for _ in range(40)))
+        assert found[0].generation == before.generation + 1
+        assert all(one is found[0] for one in found)
+        assert await appliance.current() is found[0]
 
     run(tmp_path, work)
