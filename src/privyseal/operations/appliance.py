@@ -16,9 +16,10 @@ from privyseal.errors import NotFoundError
 from privyseal.keeper import sealing
 from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, User
+from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
 from privyseal.model.keys import Key
-from privyseal.store import attempts, cores, users
+from privyseal.store import approvals, attempts, cores, users
 from privyseal.store.store import Store, generation
 from privyseal.wire.frames import SealedKey
 
@@ -42,6 +43,7 @@ class Snapshot:
     rules: Mapping[tuple[str, int], tuple[AccessRule, ...]]
     cores: Mapping[int, Core]
     guarded: frozenset[str]
+    quorums: tuple[Quorum, ...] = ()
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
 
     def core(self, ref: str) -> Core:
@@ -56,6 +58,11 @@ class Snapshot:
     def rules_of(self, user: User, core: Core) -> tuple[AccessRule, ...]:
         """Give a user's rules in a core."""
         return self.rules.get((user.name, core.number), ())
+
+    def quorum(self, operation: str, core: int | None, key: str | None) -> Quorum | None:
+        """Give who guards an act; of several the one that needs most, so that a new one never loosens an old one."""
+        fitting = (one for one in self.quorums if one.covers(operation, core, key))
+        return max(fitting, key=lambda one: one.needed, default=None)
 
     def remember(self, core: Core, ref: str, known: "KnownKey") -> None:
         """Remember a key under the name that it was asked for."""
@@ -121,6 +128,7 @@ def load(store: Store) -> Snapshot:
             rules={place: tuple(found) for place, found in rules.items()},
             cores={core.number: core for core in cores.every(connection)},
             guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
+            quorums=tuple(approvals.every_quorum(connection)),
         )
 
 
