@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,13 @@ from support.processes import ROOT, base_environment
 FEWEST = {"approving": 40, "destroying": 30, "generating": 40, "guessing": 45, "signing": 20}
 
 
-@pytest.fixture(scope="session")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that cuts the power off."""
-    library = tmp_path_factory.mktemp("shim") / "cut.so"
-    source = Path(__file__).with_name("cut.c")
-    subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
-    return library
-
-
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
-def test_nothing_is_lost_at_any_cut(name: str, shim: Path, tmp_path: Path) -> None:
+def test_nothing_is_lost_at_any_cut(name: str, shim: Callable[[str], Path], tmp_path: Path) -> None:
     """Each cut is tried, and after each the database is whole and says what the client was told."""
     done = subprocess.run(
         [sys.executable, "-m", "faults.power_cut", name, tmp_path, "1"],
         cwd=ROOT / "tests",
-        env={**base_environment(), "LD_PRELOAD": str(shim), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**base_environment(), "LD_PRELOAD": str(shim("cut")), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=280,
