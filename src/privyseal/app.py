@@ -46,6 +46,7 @@ async def open_appliance(database: str, keeper: Path) -> AsyncIterator[Appliance
 
 async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFiles) -> None:
     async with open_appliance(database, keeper) as appliance:
+        appliance.kept_files = (tls.ca, tls.ca_key)
         config = uvicorn.Config(
             api.build(appliance),
             http=JoinedProtocol,

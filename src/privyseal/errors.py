@@ -127,5 +127,9 @@ class InvalidSignatureError(PrivysealError):
     """The signature does not verify."""
 
 
+class InvalidBackupError(PrivysealError):
+    """The file is no backup, is not whole, was altered, or its secret is another."""
+
+
 class ConfigurationError(PrivysealError):
     """The appliance cannot start as it was asked to."""

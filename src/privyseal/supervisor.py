@@ -21,11 +21,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from privyseal.errors import ConfigurationError, UnavailableError
-from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.provision import (
+    ADMINISTRATOR,
+    Place,
+    is_provisioned,
+    key_file,
+    new_key_file_secret,
+    provision,
+    settle,
+    unlock_with_key_file,
+)
+from privyseal.operations.restore import Progress, check, restore
 from privyseal.store.store import Store
 from privyseal.tls import TLSFiles, write_private
+from privyseal.wire.backups import Header
 
 _log = logging.getLogger("privyseal.serve")
 _SOCKET_PATH_MAX = 100  # unix(7): sun_path has 108 bytes
@@ -114,8 +126,7 @@ class Supervisor:
             unlock_with_key_file(self.store, self.place)
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
-        descriptor = self.keeper_listener.fileno()
-        return _spawn(["privyseal.keeper.process", str(descriptor)], (descriptor,), {})
+        return _spawn_keeper(self.keeper_listener)
 
     def _spawn_worker(self) -> subprocess.Popen[bytes]:
         descriptor = self.listener.fileno()
@@ -139,6 +150,29 @@ def serve(options: Options) -> int:
             _announce(supervisor)
             supervisor.watch()
     return 0
+
+
+def restore_into(data: Path, database: str | None, file: BinaryIO, secret: str, progress: Progress) -> Header:
+    """Make an appliance out of a backup. Nothing is written before all of the file was read and found whole.
+
+    Raises ConfigurationError, ConflictError, InvalidBackupError.
+    """
+    with contextlib.ExitStack() as stack:
+        os.umask(0o077)
+        keeper = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="privyseal-"))) / "keeper.sock"
+        process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)))
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        place = Place(data, keeper)
+        slot_secret = key_file(place) if place.key_file.exists() else new_key_file_secret()
+        checked = check(keeper, file, secret, slot_secret, progress)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(_only_one(data))
+        store = Store(database_url(Options(data, "127.0.0.1", 0, database, 0)))
+        stack.callback(store.close)
+        store.migrate()
+        restore(store, place, file, checked, progress)
+        return checked.header
 
 
 def database_url(options: Options) -> str:
@@ -199,6 +233,11 @@ def _listen_unix(path: Path) -> socket.socket:
     path.chmod(0o600)
     sock.listen(64)
     return sock
+
+
+def _spawn_keeper(listener: socket.socket) -> subprocess.Popen[bytes]:
+    descriptor = listener.fileno()
+    return _spawn(["privyseal.keeper.process", str(descriptor)], (descriptor,), {})
 
 
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -19,6 +19,7 @@ CALLERS = ("nobody", "stranger", *ROLES, ENTITLED)
 
 ADMINISTRATOR = frozenset({"administrator"})
 READERS_OF_THE_RECORD = ADMINISTRATOR | {"auditor"}
+BACKUP_MAKERS = ADMINISTRATOR | {"backup"}
 KEY_READERS = READERS_OF_THE_RECORD | {ENTITLED}
 KEY_MANAGERS = ADMINISTRATOR | {ENTITLED}
 KEY_USERS = frozenset({ENTITLED})
@@ -69,6 +70,10 @@ MAY = {
     "POST /approvals/{number}/approve": ANYBODY,
     "POST /approvals/{number}/refuse": ANYBODY,
     "GET /audit/events": READERS_OF_THE_RECORD,
+    "POST /backup": BACKUP_MAKERS,
+    "GET /backup/recipients": BACKUP_MAKERS,
+    "POST /backup/recipients": ADMINISTRATOR,
+    "DELETE /backup/recipients/{name}": ADMINISTRATOR,
 }
 # A wrong old password is counted and delays the caller; test_bad_input has this one.
 ELSEWHERE = {"PUT /users/me/password"}

@@ -12,15 +12,17 @@ Each method is one request of docs/reference/rest.md, except those that return a
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from privyseal.client import configuration as configurations
 from privyseal.client.configuration import Configuration
 from privyseal.client.cores import CoreClient, path_part
-from privyseal.client.http import Connection
+from privyseal.client.http import Connection, Download
 from privyseal.client.records import (
     Approval,
+    BackupRecipient,
     Core,
     Event,
     Explanation,
@@ -182,6 +184,26 @@ class Appliance:
     def refuse(self, number: int) -> Approval:
         """Refuse a request, which ends it."""
         return Approval.read(self._connection.request("POST", f"/approvals/{number}/refuse").document())
+
+    def backup_recipients(self) -> list[BackupRecipient]:
+        """Who can open backups."""
+        document = self._connection.request("GET", "/backup/recipients").document()
+        return [BackupRecipient.read(each) for each in take_objects(document, "recipients")]
+
+    def add_backup_recipient(
+        self, name: str, *, passphrase: str | None = None, public_key: str | None = None
+    ) -> BackupRecipient:
+        """Let a passphrase, or who has the private half of an X25519 key (PEM), open backups from now on."""
+        body = {"name": name, "passphrase": passphrase, "public_key": public_key}
+        return BackupRecipient.read(self._connection.request("POST", "/backup/recipients", body=body).document())
+
+    def remove_backup_recipient(self, name: str) -> None:
+        """Seal no further backup for somebody."""
+        self._connection.request("DELETE", f"/backup/recipients/{path_part(name)}")
+
+    def backup(self) -> AbstractContextManager[Download]:
+        """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
+        return self._connection.download("POST", "/backup")
 
     def explain_access(self, *, user: str, core: int | str, operation: str, key: str | None = None) -> Explanation:
         """Why `user` may or may not do `operation` with `key` in `core`."""

@@ -305,6 +305,27 @@ class Approval(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRecipient(_Record):
+    """Who can open backups: `kind` is `passphrase` or `public-key`."""
+
+    name: str
+    kind: str
+    public_key: bytes
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a recipient of docs/reference/rest.md."""
+        return cls(
+            name=take(document, "name", str),
+            kind=take(document, "kind", str),
+            public_key=take_bytes(document, "public_key"),
+            created=take_time(document, "created"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(_Record):
     """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it."""
 

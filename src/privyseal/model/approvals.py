@@ -8,6 +8,8 @@ KEY_OPERATIONS = ("key:destroy", "key:export", "key:policy", "key:rotate", "key:
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (
+    "backup:add-recipient",
+    "backup:remove-recipient",
     "core:delete",
     "core:update",
     "quorum:create",

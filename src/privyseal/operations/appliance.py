@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
 from privyseal.access.passwords import Recognised
@@ -88,7 +89,11 @@ class KnownKey:
 
 @dataclass(slots=True)
 class Appliance:
-    """One API worker's view of the appliance."""
+    """One API worker's view of the appliance.
+
+    Attributes:
+        kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
+    """
 
     node: str
     store: Store
@@ -96,6 +101,7 @@ class Appliance:
     recorder: Recorder
     snapshot: Snapshot
     pin_limits: AttemptLimits = PIN_LIMITS
+    kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

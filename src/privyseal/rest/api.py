@@ -15,7 +15,7 @@ from privyseal.errors import BodyTooLargeError, FieldError, InvalidRequestError,
 from privyseal.operations.appliance import Appliance
 from privyseal.rest import hot, openapi
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
-from privyseal.rest.routes import appliance, approvals, audit, cores, keys, rules, users
+from privyseal.rest.routes import appliance, approvals, audit, backup, cores, keys, rules, users
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
@@ -32,7 +32,7 @@ def build(appliance_: Appliance) -> ASGIApp:
         redoc_url=None,
     )
     app.state.appliance = appliance_
-    for routes in (appliance, cores, keys, users, rules, approvals, audit):
+    for routes in (appliance, cores, keys, users, rules, approvals, audit, backup):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
@@ -66,9 +66,13 @@ class _Front:
         except BodyTooLargeError as error:
             await hot.send_problem(send, problem_of(error))
             return
-        started = False
+        started = replayed = False
 
         async def replay() -> Message:
+            nonlocal replayed
+            if replayed:  # a stream that is being sent listens here for the client to hang up
+                return await receive()
+            replayed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def watch(message: Message) -> None:

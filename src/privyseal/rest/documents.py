@@ -7,6 +7,7 @@ from typing import Any
 from privyseal import __version__
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision
 from privyseal.model.approvals import Approval, Quorum
+from privyseal.model.backups import BackupRecipient
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
 from privyseal.model.keys import Key
 from privyseal.operations.list_keys import allowed_operations
@@ -117,6 +118,16 @@ def approval_document(approval: Approval) -> Document:
         "refused": list(approval.refused),
         "created": timestamp(approval.created),
         "expires": timestamp(approval.expires),
+    }
+
+
+def recipient_document(recipient: BackupRecipient) -> Document:
+    """Write who can open backups."""
+    return {
+        "name": recipient.name,
+        "kind": recipient.kind,
+        "public_key": base64.b64encode(recipient.public_key).decode(),
+        "created": timestamp(recipient.created),
     }
 
 

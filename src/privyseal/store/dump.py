@@ -1,14 +1,15 @@
 """All rows of the database as a stream of bytes, and back: what a backup holds. Sealed things travel sealed.
 
 The stream is a sequence of pieces, each with its length in front (4 bytes, big endian): msgpack of `Rows` for up to a
-thousand rows of one table, and of `End` at the end. Tables come in the order in which they refer to each other.
+thousand rows of one table, of `File`, and of `End` at the end. Tables come in the order
+in which they refer to each other.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from privyseal.store.tables import metadata
 
@@ -27,6 +28,16 @@ class Rows(msgspec.Struct, frozen=True, array_like=True, tag="rows"):
     rows: list[list[Any]]
 
 
+class File(msgspec.Struct, frozen=True, array_like=True, tag="file"):
+    """A file beside the database."""
+
+    name: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"File({self.name!r}, …)"
+
+
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     """The end, and how many rows there were."""
 
@@ -34,13 +45,25 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Rows | End)
+_decoder = msgspec.msgpack.Decoder(Rows | File | End)
 
 
-def count(connection: Connection) -> int:
-    """Count the rows that will be written."""
-    tables = metadata.sorted_tables
-    return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+def estimate(connection: Connection) -> int:
+    """Give roughly how many bytes will be written: what progress is measured against."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    pages = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    return int(connection.execute(text(pages)).scalar_one())
+
+
+def revision(connection: Connection) -> str:
+    """Give the revision of the tables."""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def file(name: str, content: bytes) -> bytes:
+    """Give the piece of a file that belongs to the appliance."""
+    return _framed(File(name, content))
 
 
 def write(connection: Connection) -> Iterator[bytes]:
@@ -55,8 +78,8 @@ def write(connection: Connection) -> Iterator[bytes]:
     yield _framed(End(written))
 
 
-def read(stream: Iterable[bytes]) -> Iterator[Rows]:
-    """Give the rows of a stream that comes in pieces of any size. Raises DumpError when it is not whole."""
+def read(stream: Iterable[bytes]) -> Iterator[Rows | File]:
+    """Give the rows and files of a stream that comes in pieces of any size. Raises DumpError when it is not whole."""
     seen = 0
     for piece in _pieces(stream):
         try:
@@ -67,8 +90,9 @@ def read(stream: Iterable[bytes]) -> Iterator[Rows]:
             if found.rows != seen:
                 raise DumpError(f"{seen} rows were read of {found.rows}")
             return
-        _check(found)
-        seen += len(found.rows)
+        if isinstance(found, Rows):
+            _check(found)
+            seen += len(found.rows)
         yield found
     raise DumpError("the rows have no end")
 
@@ -111,6 +135,6 @@ def _pieces(stream: Iterable[bytes]) -> Iterator[bytes]:
 _HEAD = 4
 
 
-def _framed(piece: Rows | End) -> bytes:
+def _framed(piece: Rows | File | End) -> bytes:
     body = _encoder.encode(piece)
     return len(body).to_bytes(_HEAD, "big") + body

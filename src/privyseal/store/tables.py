@@ -169,3 +169,14 @@ votes = Table(
     Column("agrees", Boolean, nullable=False),
     Column("time", BigInteger, nullable=False),
 )
+
+backup_recipients = Table(
+    "backup_recipients",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
