@@ -18,6 +18,7 @@ from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, User
 from privyseal.model.cores import Core
 from privyseal.model.keys import Key
+from privyseal.operations.repeat import Answers
 from privyseal.store import attempts, cores, users
 from privyseal.store.store import Store, generation
 from privyseal.wire.frames import SealedKey
@@ -91,6 +92,7 @@ class Appliance:
     pin_limits: AttemptLimits = PIN_LIMITS
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def current(self) -> Snapshot:

@@ -10,6 +10,7 @@ from privyseal.access.decide import by_role
 from privyseal.errors import AccessRefusedError, StaleDecisionError
 from privyseal.model.access import Operation
 from privyseal.model.event import Outcome
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import events
@@ -32,7 +33,8 @@ async def change(
 
     Args:
         reason: what is changed, for the record.
-        work: the change; it runs inside the transaction and may raise what the caller should see.
+        work: the change; it runs inside the transaction and may raise what the caller should see. What it gives is
+            what a repeated request is answered with, so it is what the operation gives.
     """
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
 
@@ -40,8 +42,10 @@ async def change(
         with appliance.store.write() as connection:
             if generation(connection) != caller.snapshot.generation:
                 raise StaleDecisionError("rules, users or keys have changed")
+            repeat.claim(connection, act.repeat)
             result = work(connection)
             events.append(connection, [event])
+            repeat.keep(connection, act.repeat, result)
             return result
 
     result = await asyncio.to_thread(run)

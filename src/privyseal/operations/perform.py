@@ -6,13 +6,17 @@ only when it rests on the present state: a rule made a moment ago must not meet 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
+from privyseal.audit.recorder import Keep
 from privyseal.errors import (
     AccessRefusedError,
+    AnsweredBeforeError,
     BodyTooLargeError,
+    IdempotencyKeyReusedError,
     InvalidRequestError,
     KeyNotFoundError,
     MalformedJSONError,
@@ -25,12 +29,19 @@ from privyseal.model.access import User
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.operations.repeat import Repeat, once
 from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
 _RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
-_CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
+_NO_EVENTS = (
+    MalformedJSONError,
+    InvalidRequestError,
+    BodyTooLargeError,
+    AnsweredBeforeError,
+    IdempotencyKeyReusedError,
+)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -48,6 +59,19 @@ class Act:
     core: int | None = None
     key: str | None = None
     mechanism: str | None = None
+    repeat: Repeat | None = None
+
+    def renders(self, render: Callable[[Any], bytes]) -> None:
+        """Say how the answer is written from what the operation gives, if it is to be kept."""
+        if self.repeat is not None:
+            self.repeat.render = render
+
+    def keeps(self, result: Callable[[int], object]) -> Keep | None:
+        """Give what the recorder keeps with the event, if anything: `result` makes it of the event's number."""
+        repeat = self.repeat
+        if repeat is None or not repeat.keeps:
+            return None
+        return Keep(repeat.id, repeat.content, lambda number: repeat.kept(result(number)))
 
     def event(
         self,
@@ -95,7 +119,10 @@ async def perform(
         snapshot = appliance.snapshot
         try:
             user = await authenticate(appliance, snapshot, credentials)
-            return await operation(Caller(user, snapshot))
+            caller = Caller(user, snapshot)
+            if act.repeat is None:
+                return await operation(caller)
+            return await once(appliance.store, appliance.answers, act.repeat, user, partial(operation, caller))
         except StaleDecisionError:
             await appliance.current()
         except _RESTING_ON_RULES as error:
@@ -107,8 +134,8 @@ async def perform(
 
 
 async def _recorded(appliance: Appliance, user: str, act: Act, error: PrivysealError) -> PrivysealError:
-    """Record a refusal or failure. A request that asks for nothing sensible is no event."""
-    if isinstance(error, _CALLERS_MISTAKES) or error.event is not None:
+    """Record a refusal or failure. A request that asks for nothing sensible, or again, is no event."""
+    if isinstance(error, _NO_EVENTS) or error.event is not None:
         return error
     outcome = Outcome.FAILED if isinstance(error, UnavailableError) else Outcome.REFUSED
     event = act.event(appliance, user, outcome, reason=str(error))

@@ -69,7 +69,7 @@ async def sign(
     scheme, value = given_input(known.key, words, digest, data)
     act.mechanism = scheme.name
     values = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, (value,)))  # (6) (7)
+    return await _record(appliance, caller, act, (value,), values)  # (6) (7)
 
 
 async def sign_batch(
@@ -88,7 +88,7 @@ async def sign_batch(
     _check_batch(known.key, scheme, digests)
     inputs = tuple(digests)
     values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, inputs))  # (6) (7)
+    return await _record(appliance, caller, act, inputs, values)  # (6) (7)
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
@@ -132,9 +132,12 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-async def _record(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> int:
+async def _record(
+    appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes], values: Sequence[bytes]
+) -> Signed:
     event = act.event
     events = [
         event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
     ]
-    return await appliance.recorder.record(events, caller.snapshot.generation)
+    kept = act.keeps(lambda number: Signed(values, number))
+    return Signed(values, await appliance.recorder.record(events, caller.snapshot.generation, kept))

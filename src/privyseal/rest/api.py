@@ -1,5 +1,6 @@
 """The REST application: hot routes first, the framework for the rest, and problem documents for everything wrong."""
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import Any
@@ -11,10 +12,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from privyseal import __version__
-from privyseal.errors import BodyTooLargeError, FieldError, InvalidRequestError, MalformedJSONError, PrivysealError
+from privyseal.errors import (
+    AnsweredBeforeError,
+    BodyTooLargeError,
+    FieldError,
+    InvalidRequestError,
+    MalformedJSONError,
+    PrivysealError,
+)
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
+from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import appliance, audit, cores, keys, rules, users
 from privyseal.wire.bodies import malformed
 
@@ -63,9 +73,25 @@ class _Front:
         """Let the framework answer, with a body that is known to be short enough."""
         try:
             body = await hot.read_body(receive)
-        except BodyTooLargeError as error:
+            repeat = repeat_of(scope, body, look_first=True) if scope["method"] == "POST" else None
+        except (BodyTooLargeError, InvalidRequestError) as error:
             await hot.send_problem(send, problem_of(error))
             return
+        scope[STATE] = repeat
+        sent = Sent()
+        await self._answer(scope, body, send if repeat is None else sent)
+        if repeat is not None:
+            await self._keep(repeat, sent)
+            for message in sent.messages:
+                await send(message)
+
+    async def _keep(self, repeat: Repeat, sent: Sent) -> None:
+        """Keep the answer of a change that did not keep it itself."""
+        body = sent.keepable(repeat)
+        if body is not None:
+            await asyncio.to_thread(keep_after, self._appliance.store, repeat, body)
+
+    async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
         started = False
 
         async def replay() -> Message:
@@ -89,6 +115,9 @@ def _response(problem: Problem) -> Response:
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, AnsweredBeforeError):
+        status, headers, body = answer(error)
+        return Response(body, status, {name.decode(): value.decode() for name, value in headers})
     return _response(problem_of(error))
 
 

@@ -131,3 +131,13 @@ events = Table(
     Column("outcome", String(8), nullable=False),
     Column("reason", Text),
 )
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("content", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
