@@ -20,11 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from privyseal.errors import ConfigurationError, UnavailableError
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
 from privyseal.store.store import Store
+from privyseal.telemetry.cells import make_file
+from privyseal.telemetry.metrics import Metrics
 from privyseal.tls import TLSFiles, write_private
 
 _log = logging.getLogger("privyseal.serve")
@@ -69,12 +72,16 @@ class Supervisor:
     tls: TLSFiles
     listener: socket.socket
     keeper_listener: socket.socket
+    shared: int
+    metrics: Metrics
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
     def start_keeper(self) -> None:
         """Start the keeper and open the domain key with the key file, or make both at the first start."""
         self.children.append(Child(self._spawn_keeper, self._spawn_keeper()))
+        for name in ("keeper", "worker"):
+            self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}', 0)
         if not is_provisioned(self.store):
             provision(self.store, self.place, socket.gethostname()[:64], _administrator_password())
         else:
@@ -82,8 +89,9 @@ class Supervisor:
 
     def start_workers(self) -> None:
         """Start the API workers."""
-        for _ in range(self.options.workers):
-            self.children.append(Child(self._spawn_worker, self._spawn_worker()))
+        for place in range(1, self.options.workers + 1):
+            start = partial(self._spawn_worker, place)
+            self.children.append(Child(start, start()))
 
     def watch(self) -> None:
         """Restart what dies, until a signal says stop."""
@@ -107,6 +115,8 @@ class Supervisor:
 
     def _restart(self, child: Child) -> None:
         child.restarts += 1
+        name = "keeper" if child is self.children[0] else "worker"
+        self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}')
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
@@ -117,11 +127,12 @@ class Supervisor:
         descriptor = self.keeper_listener.fileno()
         return _spawn(["privyseal.keeper.process", str(descriptor)], (descriptor,), {})
 
-    def _spawn_worker(self) -> subprocess.Popen[bytes]:
+    def _spawn_worker(self, place: int) -> subprocess.Popen[bytes]:
         descriptor = self.listener.fileno()
         words = ["privyseal.app", "--listener", str(descriptor), "--keeper", str(self.place.keeper)]
         words += ["--tls", str(self.tls.ca.parent)]
-        return _spawn(words, (descriptor,), {"PRIVYSEAL_DATABASE": database_url(self.options)})
+        words += ["--metrics", str(self.shared), "--place", str(place)]
+        return _spawn(words, (descriptor, self.shared), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
 
 def serve(options: Options) -> int:
@@ -157,7 +168,10 @@ def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
     listener = stack.enter_context(_listen(options.host, options.port))
     keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
-    return Supervisor(options, Place(options.data, keeper_path), store, tls, listener, keeper_listener)
+    shared = make_file(options.workers + 1)  # the first region is the supervisor's own
+    stack.callback(os.close, shared)
+    place = Place(options.data, keeper_path)
+    return Supervisor(options, place, store, tls, listener, keeper_listener, shared, Metrics(shared))
 
 
 @contextlib.contextmanager

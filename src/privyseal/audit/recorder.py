@@ -19,6 +19,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.store import events, replays
 from privyseal.store.replays import Kept
 from privyseal.store.store import Cursor, Store
+from privyseal.telemetry.metrics import Histogram
 
 _GROUP_MAX = 10_000  # events in one transaction; more would make the first of them wait too long
 _CLEAN_SECONDS = 1.0
@@ -51,8 +52,9 @@ class _Entry(msgspec.Struct, frozen=True):
 class Recorder:
     """The one way for an API worker's hot operations to write to the record."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, commits: Histogram | None = None) -> None:
         self._store = store
+        self._commits = commits
         self._kept = 1  # so that a first cleaning comes, also after a restart
         self._clean_at = time.monotonic()
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -70,6 +72,11 @@ class Recorder:
         done: asyncio.Future[int] = loop.create_future()
         self._queue.put(_Entry(new, basis, loop, done, keep))
         return await done
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait for a commit."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """Write what is queued, then end the thread."""
@@ -98,11 +105,14 @@ class Recorder:
         return group, False
 
     def _commit(self, group: list[_Entry]) -> None:
+        began = time.perf_counter_ns()
         try:
             results = self._write(group)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
             known = isinstance(error, PrivysealError)
             results = [error if known else UnavailableError("the record cannot be written; try again")] * len(group)
+        if self._commits is not None:
+            self._commits.add(time.perf_counter_ns() - began)
         loop = group[0].loop
         loop.call_soon_threadsafe(_resolve, list(zip(group, results, strict=True)))
 

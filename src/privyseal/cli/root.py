@@ -19,6 +19,7 @@ COMMANDS = {
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
     "key": "Make, list and destroy keys.",
+    "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",
     "rule": "Say who may do what with which keys.",
     "serve": "Run an appliance.",

@@ -71,6 +71,11 @@ class KeeperClient:
             return answer
         raise _error(answer)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Drop the connection; whoever waits gets UnavailableError."""
         if self._reader_task is not None:

@@ -72,6 +72,7 @@ class Keyring:
         self._tickets: Tickets | None = None
         self._pins = PINs()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
+        self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -97,6 +98,8 @@ class Keyring:
                 return self.logout(request)
             case frames.Lock():
                 return self.lock()
+            case frames.Measure():
+                return self.measure()
             case _:
                 return self.inspect()
 
@@ -105,8 +108,10 @@ class Keyring:
         opened = self._opened.get(request.seal)
         if opened is None:
             opened = self._open(request)
+            self._misses += 1
         else:
             self._prove(opened, request)
+            self._hits += 1
         _check_policy(opened, request)
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
         return Ready(opened, _scheme(*parameters), request.inputs)
@@ -199,6 +204,10 @@ class Keyring:
     def inspect(self) -> Answer:
         """Say whether the domain key is here, and which protections hold."""
         return frames.Status(self._domain is not None, self._hardening)
+
+    def measure(self) -> Answer:
+        """Give numbers for monitoring."""
+        return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
 
     def generate(self, request: frames.Generate) -> Answer:
         """Make a key and seal it; the private half is forgotten until it is used."""

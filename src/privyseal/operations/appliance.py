@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
 from privyseal.access.passwords import Recognised
@@ -21,6 +22,7 @@ from privyseal.model.keys import Key
 from privyseal.operations.repeat import Answers
 from privyseal.store import attempts, cores, users
 from privyseal.store.store import Store, generation
+from privyseal.telemetry.metrics import Metrics
 from privyseal.wire.frames import SealedKey
 
 _REMEMBERED_KEYS = 20_000
@@ -82,13 +84,15 @@ class KnownKey:
 
 @dataclass(slots=True)
 class Appliance:
-    """One API worker's view of the appliance."""
+    """One API worker's view of the appliance. `certificate` is the file of the TLS certificate."""
 
     node: str
     store: Store
     keeper: KeeperClient
     recorder: Recorder
     snapshot: Snapshot
+    metrics: Metrics = field(default_factory=Metrics, repr=False)
+    certificate: Path | None = None
     pin_limits: AttemptLimits = PIN_LIMITS
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)

@@ -7,6 +7,7 @@ only when it rests on the present state: a rule made a moment ago must not meet 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter_ns
 from typing import Any, TypeVar
 
 import msgspec
@@ -107,7 +108,7 @@ def _printable(text: str | None) -> str | None:
 async def perform(
     appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
 ) -> _Result:
-    """Authenticate and carry out an operation; raises what it raises, recorded.
+    """Authenticate and carry out an operation; raises what it raises, recorded. It is counted and timed.
 
     Args:
         appliance: where.
@@ -115,6 +116,31 @@ async def perform(
         act: what to write into the record if it is refused.
         operation: what to do; it may be done again from the start when a decision turned out stale.
     """
+    began = perf_counter_ns()
+    outcome = "failed"
+    try:
+        result = await _perform(appliance, credentials, act, operation)
+        outcome = "done"
+    except PrivysealError as error:
+        outcome = _outcome(error)
+        raise
+    else:
+        return result
+    finally:
+        appliance.metrics.operation(act.operation, act.mechanism, outcome, perf_counter_ns() - began)
+
+
+def _outcome(error: PrivysealError) -> str:
+    if isinstance(error, AnsweredBeforeError):
+        return "replayed"
+    if isinstance(error, _NO_EVENTS):
+        return "invalid"
+    return "failed" if isinstance(error, UnavailableError) else "refused"
+
+
+async def _perform(
+    appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
+) -> _Result:
     for _ in range(_TRIES):
         snapshot = appliance.snapshot
         try:

@@ -87,6 +87,10 @@ class Inspect(_Message, frozen=True, tag="inspect"):
     """Ask for state and hardening. Answer: `Status`."""
 
 
+class Measure(_Message, frozen=True, tag="measure"):
+    """Ask for numbers, for monitoring. Answer: `Measured`."""
+
+
 class Generate(_Message, frozen=True, tag="generate"):
     """Make a key. Answer: `Generated`."""
 
@@ -151,6 +155,15 @@ class Status(_Message, frozen=True, tag="status"):
     hardening: dict[str, bool]
 
 
+class Measured(_Message, frozen=True, tag="measured"):
+    """How many keys are open, how many uses found theirs open (about), and how many had to open it."""
+
+    unlocked: bool
+    keys: int
+    hits: int
+    misses: int
+
+
 class Generated(_Message, frozen=True, tag="generated"):
     """A new key: its record, its public half (DER), and the tag under which keys with the same PIN are found."""
 
@@ -199,8 +212,8 @@ INPUT = "input"
 DAMAGED = "damaged"
 FAILED = "failed"
 
-Request = Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign
-Answer = Done | Slot | Status | Generated | LoggedIn | TicketEnded | Signatures | Refused
+Request = Provision | Unlock | Lock | Inspect | Measure | Generate | Login | Logout | Sign
+Answer = Done | Slot | Status | Measured | Generated | LoggedIn | TicketEnded | Signatures | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(list[tuple[int, Request]])
