@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import socket
 import ssl
@@ -22,6 +21,7 @@ from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.store import Store
+from privyseal.telemetry import logs
 from privyseal.telemetry.metrics import Metrics
 from privyseal.tls import TLSFiles
 
@@ -61,13 +61,15 @@ async def _measure(appliance: Appliance) -> None:
         await asyncio.sleep(_MEASURE_SECONDS)
 
 
-async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics) -> None:
+async def _work(
+    listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics, *, access_log: bool
+) -> None:
     async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
         config = uvicorn.Config(
-            api.build(appliance),
+            api.build(appliance, access_log=access_log),
             http=JoinedProtocol,
             lifespan="off",
-            log_level="warning",
+            log_config=None,  # ours is set up
             access_log=False,
             server_header=False,
             date_header=False,
@@ -96,13 +98,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="privyseal-worker")
     for name in ("--listener", "--keeper", "--tls", "--metrics", "--place"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--log-format", choices=logs.FORMATS)
+    parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logs.set_up(words.log_format, "worker")
     harden_worker()
     listener = socket.socket(fileno=int(words.listener))
     database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
     metrics = Metrics(int(words.metrics), int(words.place))
-    work = _work(listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), metrics)
+    work = _work(
+        listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), metrics, access_log=words.access_log
+    )
     with asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(work)
 

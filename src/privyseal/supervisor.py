@@ -25,9 +25,14 @@ from pathlib import Path
 
 from privyseal.errors import ConfigurationError, UnavailableError
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.store.store import Store
+from privyseal.telemetry import logs
 from privyseal.telemetry.cells import make_file
-from privyseal.telemetry.metrics import Metrics
+from privyseal.telemetry.clock import Clock, synchronised
+from privyseal.telemetry.logs import format_of
+from privyseal.telemetry.metrics import SET_BACK, SYNCHRONISED, Metrics
+from privyseal.telemetry.notify import Notifier
 from privyseal.tls import TLSFiles, write_private
 
 _log = logging.getLogger("privyseal.serve")
@@ -35,6 +40,8 @@ _SOCKET_PATH_MAX = 100  # unix(7): sun_path has 108 bytes
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_CLOCK_SECONDS = 10.0
+_OURS = ("PRIVYSEAL_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_")  # what children need not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,10 @@ class Options:
 
     Attributes:
         database: a URL, or None for SQLite in the data directory.
-        workers: API processes; None for one a core.
+        workers: API processes.
+        key_file: what unlocks; None for `unlock.key` in the data directory.
+        log_format: `json` or `text`; None for text on a terminal.
+        access_log: whether workers log every request.
     """
 
     data: Path
@@ -51,6 +61,9 @@ class Options:
     port: int
     database: str | None
     workers: int
+    key_file: Path | None = None
+    log_format: str | None = None
+    access_log: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +87,9 @@ class Supervisor:
     keeper_listener: socket.socket
     shared: int
     metrics: Metrics
+    notifier: Notifier = field(default_factory=Notifier)
+    clock: Clock = field(default_factory=Clock)
+    clock_at: float = 0.0
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
@@ -83,7 +99,7 @@ class Supervisor:
         for name in ("keeper", "worker"):
             self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}', 0)
         if not is_provisioned(self.store):
-            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password())
+            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password(self.options.data))
         else:
             unlock_with_key_file(self.store, self.place)
 
@@ -99,10 +115,34 @@ class Supervisor:
             for child in self.children:
                 if child.process.poll() is not None and not self.stopping:
                     self._restart(child)
+            self._look_at_clock()
+            self.notifier.alive()
             time.sleep(_POLL_SECONDS)
+
+    def compare_clock_with_record(self) -> None:
+        """Find out whether the clock was set back while nothing ran."""
+        self._was_set_back(self.clock.behind(latest_event(self.store)))
+
+    def _look_at_clock(self) -> None:
+        if time.monotonic() < self.clock_at:
+            return
+        self.clock_at = time.monotonic() + _CLOCK_SECONDS
+        known = synchronised()
+        if known is not None:
+            self.metrics.set(SYNCHRONISED, int(known))
+        self._was_set_back(self.clock.set_back())
+
+    def _was_set_back(self, seconds: float) -> None:
+        """Warn of it, count it and record it. That the record fails for now stops nothing: it is counted."""
+        self.metrics.count(SET_BACK, int(seconds > 0))
+        if seconds > 0:
+            _log.warning("the clock was set back by %.1f s", seconds)
+            with contextlib.suppress(UnavailableError):
+                record_set_back(self.store, seconds)
 
     def stop(self) -> None:
         """End the workers, then the keeper, in a bounded time."""
+        self.notifier.say("STOPPING=1", "STATUS=stopping")
         for child in reversed(self.children):
             child.process.terminate()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -125,19 +165,22 @@ class Supervisor:
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
         descriptor = self.keeper_listener.fileno()
-        return _spawn(["privyseal.keeper.process", str(descriptor)], (descriptor,), {})
+        words = ["privyseal.keeper.process", str(descriptor), format_of(self.options.log_format)]
+        return _spawn(words, (descriptor,), {})
 
     def _spawn_worker(self, place: int) -> subprocess.Popen[bytes]:
         descriptor = self.listener.fileno()
         words = ["privyseal.app", "--listener", str(descriptor), "--keeper", str(self.place.keeper)]
         words += ["--tls", str(self.tls.ca.parent)]
         words += ["--metrics", str(self.shared), "--place", str(place)]
+        words += ["--log-format", format_of(self.options.log_format)]
+        words += ["--access-log"] if self.options.access_log else []
         return _spawn(words, (descriptor, self.shared), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
 
 def serve(options: Options) -> int:
     """Run an appliance until SIGTERM or SIGINT; gives the exit status. Raises ConfigurationError."""
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logs.set_up(options.log_format, "supervisor")
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(options.data), contextlib.ExitStack() as stack:
         supervisor = _prepare(options, stack)
@@ -145,9 +188,11 @@ def serve(options: Options) -> int:
             signal.signal(number, lambda *_: setattr(supervisor, "stopping", True))
         stack.callback(supervisor.stop)
         supervisor.start_keeper()
+        supervisor.compare_clock_with_record()
         supervisor.start_workers()
         if _wait_until_ready(supervisor):
             _announce(supervisor)
+            supervisor.notifier.say("READY=1", f"STATUS=answering with {options.workers} workers")
             supervisor.watch()
     return 0
 
@@ -170,7 +215,7 @@ def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
     shared = make_file(options.workers + 1)  # the first region is the supervisor's own
     stack.callback(os.close, shared)
-    place = Place(options.data, keeper_path)
+    place = Place(options.data, keeper_path, options.key_file)
     return Supervisor(options, place, store, tls, listener, keeper_listener, shared, Metrics(shared))
 
 
@@ -216,7 +261,7 @@ def _listen_unix(path: Path) -> socket.socket:
 
 
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PRIVYSEAL_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.Popen(  # noqa: S603 - our own modules, with our own arguments
         [sys.executable, "-m", *words],
         stdin=subprocess.PIPE,
@@ -226,7 +271,7 @@ def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str])
     )
 
 
-def _administrator_password() -> str:
+def _administrator_password(data: Path) -> str:
     given = os.environ.get("PRIVYSEAL_ADMIN_PASSWORD")
     file = os.environ.get("PRIVYSEAL_ADMIN_PASSWORD_FILE")
     if given is None and file is not None:
@@ -237,6 +282,12 @@ def _administrator_password() -> str:
     if given is not None:
         return given
     password = secrets.token_urlsafe(18)
+    if "JOURNAL_STREAM" in os.environ:  # what is printed would stay in systemd's journal
+        write_private(data / "admin.password", password.encode())
+        _log.warning(
+            "user %s has a generated password, in %s; read it, change it, remove the file", ADMINISTRATOR, data
+        )
+        return password
     print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)  # noqa: T201 - for whoever started it
     return password
 

@@ -18,6 +18,7 @@ import msgspec
 
 from privyseal.keeper.hardening import harden_keeper
 from privyseal.keeper.keyring import Keyring, Ready, refusal
+from privyseal.telemetry.logs import set_up
 from privyseal.wire import frames
 from privyseal.wire.frames import Answer, Request, Sign
 
@@ -172,7 +173,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Run the keeper on the listening socket whose file descriptor is the first argument."""
-    logging.basicConfig(format="%(name)s: %(message)s")
+    set_up(sys.argv[2] if len(sys.argv) > 2 else None, "keeper")  # noqa: PLR2004 - the second argument
     listener = socket.socket(fileno=int(sys.argv[1]))
     keyring = Keyring(harden_keeper())  # before the first thread: it holds for the calling thread and its children
     _end_with_parent()

@@ -30,11 +30,12 @@ class Place:
 
     data: Path
     keeper: Path
+    given_key_file: Path | None = None
 
     @property
     def key_file(self) -> Path:
         """The file that unlocks at an unattended start."""
-        return self.data / "unlock.key"
+        return self.given_key_file or self.data / "unlock.key"
 
 
 def is_provisioned(store: Store) -> bool:
@@ -76,12 +77,12 @@ def settle(store: Store) -> None:
 
 
 def _key_file(place: Place, *, create: bool) -> bytes:
-    if create and not place.key_file.exists():
-        write_private(place.key_file, os.urandom(_KEY_FILE_LENGTH))
     try:
+        if create and not place.key_file.exists():
+            write_private(place.key_file, os.urandom(_KEY_FILE_LENGTH))
         secret = place.key_file.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"the key file {place.key_file} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"the key file {place.key_file} cannot be used: {error.strerror}") from error
     if len(secret) != _KEY_FILE_LENGTH:
         raise ConfigurationError(f"the key file {place.key_file} has {len(secret)} bytes, not {_KEY_FILE_LENGTH}")
     return secret

@@ -23,6 +23,7 @@ from privyseal.errors import (
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
+from privyseal.rest.marks import Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import appliance, audit, cores, keys, metrics, rules, users
@@ -32,8 +33,8 @@ PREFIX = "/api/v1"
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
-def build(appliance_: Appliance) -> ASGIApp:
-    """Build the application of one API worker."""
+def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
+    """Build the application of one API worker; with `access_log` it logs every request."""
     app = FastAPI(
         title="Privyseal",
         version=__version__,
@@ -49,7 +50,7 @@ def build(appliance_: Appliance) -> ASGIApp:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
     openapi.complete(app)
-    return _Front(app, appliance_)
+    return Marked(_Front(app, appliance_), access_log=access_log)
 
 
 class _Front:
@@ -110,7 +111,7 @@ class _Front:
 
 
 def _response(problem: Problem) -> Response:
-    content = json.dumps(problem.document, ensure_ascii=False)
+    content = json.dumps(marked(problem.document), ensure_ascii=False)
     return Response(content, problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
 
 

@@ -20,6 +20,7 @@ from privyseal.operations.sign import Signed, Words, sign, sign_batch
 from privyseal.operations.use_pin import Secret
 from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
+from privyseal.rest.marks import marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
 from privyseal.wire.bodies import LoginBody, LogoutBody, SignBatchBody, SignBody, VerifyBody, parse
@@ -199,7 +200,7 @@ async def send_problem(send: Send, problem: Problem) -> None:
     """Send a problem document."""
     headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     content_type = (b"content-type", MEDIA_TYPE.encode())
-    await _send(send, problem.status, _encode(problem.document), [content_type, *headers])
+    await _send(send, problem.status, _encode(marked(problem.document)), [content_type, *headers])
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

@@ -8,6 +8,8 @@ from bisect import bisect_left
 
 from privyseal.telemetry.cells import REGION, Region, open_file, read
 
+SET_BACK = "privyseal_clock_set_back_total"
+SYNCHRONISED = "privyseal_clock_synchronised"
 _MILLI = 1_000_000
 BOUNDS = tuple(int(ms * _MILLI) for ms in (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000))
 """Upper bounds of the latency buckets, nanoseconds."""
@@ -41,23 +43,20 @@ class Metrics:
         self._memory = memoryview(bytearray(REGION)) if descriptor is None else open_file(descriptor)
         self._region = Region(self._memory[place * REGION : (place + 1) * REGION])
         self._values = self._region.values
-        self._operations: dict[tuple[str, str | None, str], int] = {}
-        self._durations: dict[str, Histogram] = {}
+        self._operations: dict[tuple[str, str | None, str], tuple[int, Histogram]] = {}
         self._singles: dict[str, int] = {}
 
     def operation(self, operation: str, mechanism: str | None, outcome: str, nanoseconds: int) -> None:
         """Count an operation that ended, and how long its caller waited for it."""
         mark = (operation, mechanism, outcome)
-        cell = self._operations.get(mark)
-        if cell is None:
+        known = self._operations.get(mark)
+        if known is None:
             labels = f'operation="{operation}",mechanism="{mechanism or ""}",outcome="{outcome}"'
-            cell = self._operations[mark] = self._region.cell(f"privyseal_operations_total{{{labels}}}")
-        self._values[cell] += 1
-        durations = self._durations.get(operation)
-        if durations is None:
+            cell = self._region.cell(f"privyseal_operations_total{{{labels}}}")
             durations = self.histogram("privyseal_operation_seconds", f'operation="{operation}"')
-            self._durations[operation] = durations
-        durations.add(nanoseconds)
+            known = self._operations[mark] = (cell, durations)
+        self._values[known[0]] += 1
+        known[1].add(nanoseconds)
 
     def histogram(self, name: str, labels: str = "") -> Histogram:
         """Give a histogram of this process, made if it is new."""
