@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import ssl
@@ -16,6 +17,7 @@ from privyseal.audit.recorder import Recorder
 from privyseal.errors import ConfigurationError
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
+from privyseal.keeper.hiding import hide
 from privyseal.operations.appliance import Appliance, load
 from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
@@ -25,6 +27,7 @@ from privyseal.telemetry import logs
 from privyseal.telemetry.metrics import Metrics
 from privyseal.tls import TLSFiles
 
+_log = logging.getLogger("privyseal.worker")
 _STOP_SECONDS = 5
 _MEASURE_SECONDS = 1.0
 
@@ -99,10 +102,13 @@ def main() -> None:
     for name in ("--listener", "--keeper", "--tls", "--metrics", "--place"):
         parser.add_argument(name, required=True)
     parser.add_argument("--log-format", choices=logs.FORMATS)
+    parser.add_argument("--hide")
     parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
     logs.set_up(words.log_format, "worker")
     harden_worker()
+    if words.hide and not hide(Path(words.hide)):
+        _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
     database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
     metrics = Metrics(int(words.metrics), int(words.place))

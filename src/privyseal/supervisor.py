@@ -174,6 +174,7 @@ class Supervisor:
         words += ["--tls", str(self.tls.ca.parent)]
         words += ["--metrics", str(self.shared), "--place", str(place)]
         words += ["--log-format", format_of(self.options.log_format)]
+        words += ["--hide", str(self.options.key_file)] if self.options.key_file else []
         words += ["--access-log"] if self.options.access_log else []
         return _spawn(words, (descriptor, self.shared), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
