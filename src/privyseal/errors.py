@@ -123,6 +123,19 @@ class StaleDecisionError(PrivysealError):
     """Rules, users or keys changed between the decision and the record; decide again. Never leaves `operations`."""
 
 
+class AnsweredBeforeError(PrivysealError):
+    """The same request was carried out before; this is its answer."""
+
+    def __init__(self, status: int, answer: bytes) -> None:
+        super().__init__("this request was answered before")
+        self.status = status
+        self.answer = answer
+
+
+class IdempotencyKeyReusedError(PrivysealError):
+    """The idempotency key came with another request before."""
+
+
 class InvalidSignatureError(PrivysealError):
     """The signature does not verify."""
 

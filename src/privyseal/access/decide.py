@@ -23,13 +23,14 @@ _BY_ROLE = {
             Operation.KEY_DESTROY,
             Operation.KEY_GENERATE,
             Operation.KEY_READ,
+            Operation.METRICS_READ,
             Operation.RULE_MANAGE,
             Operation.USER_MANAGE,
         }
     ),
     Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ}),
     Role.BACKUP: frozenset({Operation.BACKUP_CREATE}),
-    Role.METRICS: frozenset[Operation](),
+    Role.METRICS: frozenset({Operation.METRICS_READ}),
     Role.OPERATOR: frozenset[Operation](),
 }
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
     "key": "Make, list and destroy keys.",
+    "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",
     "quorum": "Say what needs the approval of several people.",
     "restore": "Make an appliance out of a backup.",

@@ -72,6 +72,10 @@ class Appliance:
         """Product, version, state and the hardening in force."""
         return Info.read(self._connection.request("GET", "/info").document())
 
+    def metrics(self) -> str:
+        """What the appliance measures of itself, in Prometheus' text format; roles metrics and administrator."""
+        return self._connection.request("GET", "/metrics").content.decode()
+
     def cores(self) -> list[Core]:
         """The cores in which the user has a rule; for administrators all."""
         document = self._connection.request("GET", "/cores").document()

@@ -180,6 +180,12 @@ class BodyTooLargeError(ClientError):
     type = "body-too-large"
 
 
+class IdempotencyKeyReusedError(ClientError):
+    """The idempotency key came with another request before."""
+
+    type = "idempotency-key-reused"
+
+
 class InvalidBodyError(ClientError):
     """Fields of the request are unknown, missing or wrong; `errors` names every one."""
 
@@ -238,6 +244,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         ConflictError,
         PreconditionFailedError,
         BodyTooLargeError,
+        IdempotencyKeyReusedError,
         InvalidBodyError,
         PINLockedError,
         TooManyAttemptsError,

@@ -352,7 +352,7 @@ class Event(_Record):
 
     Attributes:
         input: SHA-256 of what was signed, hexadecimal.
-        outcome: `done`, `refused` or `failed`.
+        outcome: `done`, `refused`, `failed`, or `dropped` when its request had been answered before.
     """
 
     number: int

@@ -6,8 +6,10 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from privyseal.keeper import backups, sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
@@ -72,6 +74,7 @@ class Keyring:
         self._tickets: Tickets | None = None
         self._pins = PINs()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
+        self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -83,36 +86,18 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
-        match request:
-            case frames.Provision():
-                return self.provision(request)
-            case frames.Unlock():
-                return self.unlock(request)
-            case frames.Generate():
-                return self.generate(request)
-            case frames.Login():
-                return self.login(request)
-            case frames.Logout():
-                return self.logout(request)
-            case frames.BackupKey():
-                return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
-            case frames.SealBackup():
-                return self.seal_backup(request)
-            case frames.OpenBackup():
-                return self.open_backup(request)
-            case frames.Lock():
-                return self.lock()
-            case _:
-                return self.inspect()
+    def _manage(self, request: Request) -> Answer:
+        return _MANAGED[type(request)](self, request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
         opened = self._opened.get(request.seal)
         if opened is None:
             opened = self._open(request)
+            self._misses += 1
         else:
             self._prove(opened, request)
+            self._hits += 1
         _check_policy(opened, request)
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
         return Ready(opened, _scheme(*parameters), request.inputs)
@@ -191,6 +176,10 @@ class Keyring:
             self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
         return frames.Done()
 
+    def backup_key(self, request: frames.BackupKey) -> Answer:
+        """Say which public key a backup passphrase stands for."""
+        return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
+
     def seal_backup(self, request: frames.SealBackup) -> Answer:
         """Make the key of a backup and seal it with the domain key for everybody who may open it."""
         contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
@@ -221,6 +210,10 @@ class Keyring:
         """Say whether the domain key is here, and which protections hold."""
         return frames.Status(self._domain is not None, self._hardening)
 
+    def measure(self) -> Answer:
+        """Give numbers for monitoring."""
+        return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
+
     def generate(self, request: frames.Generate) -> Answer:
         """Make a key and seal it; the private half is forgotten until it is used."""
         domain, key_type = self.domain(), KeyType(request.type)
@@ -246,6 +239,21 @@ class Keyring:
         """End a ticket."""
         ended = self.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
+
+
+_MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
+    frames.BackupKey: Keyring.backup_key,
+    frames.Generate: Keyring.generate,
+    frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.Lock: lambda keyring, _: keyring.lock(),
+    frames.Login: Keyring.login,
+    frames.Logout: Keyring.logout,
+    frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.OpenBackup: Keyring.open_backup,
+    frames.Provision: Keyring.provision,
+    frames.SealBackup: Keyring.seal_backup,
+    frames.Unlock: Keyring.unlock,
+}
 
 
 def refusal(error: Exception) -> Refused:

@@ -18,6 +18,7 @@ class Operation(enum.Enum):
     KEY_READ = "key:read"
     KEY_SIGN = "key:sign"
     KEY_VERIFY = "key:verify"
+    METRICS_READ = "metrics:read"
     RULE_MANAGE = "rule:manage"
     USER_MANAGE = "user:manage"
 

@@ -20,8 +20,10 @@ from privyseal.model.access import AccessRule, User
 from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
 from privyseal.model.keys import Key
+from privyseal.operations.repeat import Answers
 from privyseal.store import approvals, attempts, cores, users
 from privyseal.store.store import Store, generation
+from privyseal.telemetry.metrics import Metrics
 from privyseal.wire.frames import SealedKey
 
 _REMEMBERED_KEYS = 20_000
@@ -92,6 +94,7 @@ class Appliance:
     """One API worker's view of the appliance.
 
     Attributes:
+        certificate: the file of the TLS certificate.
         kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
     """
 
@@ -100,10 +103,13 @@ class Appliance:
     keeper: KeeperClient
     recorder: Recorder
     snapshot: Snapshot
+    metrics: Metrics = field(default_factory=Metrics, repr=False)
+    certificate: Path | None = None
     pin_limits: AttemptLimits = PIN_LIMITS
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def current(self) -> Snapshot:

@@ -11,6 +11,7 @@ from privyseal.errors import AccessRefusedError, StaleDecisionError
 from privyseal.model.access import Operation
 from privyseal.model.approvals import Quorum
 from privyseal.model.event import Outcome
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.approve import Wanted, approved, use
 from privyseal.operations.perform import Act, Caller
@@ -39,7 +40,8 @@ async def change(
 
     Args:
         reason: what is changed, for the record and for approvers: everything that decides what `work` does.
-        work: the change; it runs inside the transaction and may raise what the caller should see.
+        work: the change; it runs inside the transaction and may raise what the caller should see. What it gives is
+            what a repeated request is answered with, so it is what the operation gives.
         quorum: who guards it; None means whoever guards the act's operation.
     """
     quorum = quorum or caller.snapshot.quorum(act.operation, act.core, act.key)
@@ -50,9 +52,11 @@ async def change(
         with appliance.store.write() as connection:
             if generation(connection) != caller.snapshot.generation:
                 raise StaleDecisionError("rules, users or keys have changed")
+            repeat.claim(connection, act.repeat)
             use(connection, approval)
             result = work(connection)
             events.append(connection, [event])
+            repeat.keep(connection, act.repeat, result)
             return result
 
     result = await asyncio.to_thread(run)

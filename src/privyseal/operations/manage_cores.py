@@ -68,8 +68,9 @@ async def create_core(appliance: Appliance, caller: Caller, act: Act, name: str,
     """Make a core. Raises ConflictError when the name is taken."""
     require_role(caller, Operation.CORE_MANAGE)
     core = blank_core(_checked_name(name), pin_required=pin_required)
-    made = await change(appliance, caller, act, f"core '{name}'", lambda connection: cores.add(connection, core))
-    return CountedCore(made, 0)
+    return await change(
+        appliance, caller, act, f"core '{name}'", lambda connection: CountedCore(cores.add(connection, core), 0)
+    )
 
 
 async def update_core(

@@ -33,12 +33,12 @@ async def create_user(appliance: Appliance, caller: Caller, act: Act, name: str,
     check_strength(password)
     stored = await asyncio.to_thread(hash_password, password)
 
-    def work(connection: Connection) -> User:
+    def work(connection: Connection) -> Account:
         if users.get(connection, name) is not None:
             raise ConflictError(f"there is a user '{name}' already")
-        return users.add(connection, name, role, stored)
+        return Account(users.add(connection, name, role, stored), locked=False)
 
-    return Account(await change(appliance, caller, act, f"user '{name}', role {role.value}", work), locked=False)
+    return await change(appliance, caller, act, f"user '{name}', role {role.value}", work)
 
 
 async def list_users(appliance: Appliance, caller: Caller) -> list[Account]:

@@ -30,11 +30,12 @@ class Place:
 
     data: Path
     keeper: Path
+    given_key_file: Path | None = None
 
     @property
     def key_file(self) -> Path:
         """The file that unlocks at an unattended start."""
-        return self.data / "unlock.key"
+        return self.given_key_file or self.data / "unlock.key"
 
 
 def is_provisioned(store: Store) -> bool:
@@ -87,7 +88,7 @@ def key_file(place: Place) -> bytes:
     try:
         secret = place.key_file.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"the key file {place.key_file} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"the key file {place.key_file} cannot be used: {error.strerror}") from error
     if len(secret) != _KEY_FILE_LENGTH:
         raise ConfigurationError(f"the key file {place.key_file} has {len(secret)} bytes, not {_KEY_FILE_LENGTH}")
     return secret

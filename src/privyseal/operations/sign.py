@@ -20,6 +20,7 @@ from privyseal.model.access import Operation
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.approve import Wanted, approved, use, words_for
 from privyseal.operations.find_key import find_key
@@ -102,7 +103,7 @@ async def _carry_out(
     act.mechanism = scheme.name
     approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
     values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, inputs, approval))  # (6) (7)
+    return await _record(appliance, caller, act, inputs, values, approval)  # (6) (7)
 
 
 async def _approval(
@@ -159,20 +160,33 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-async def _record(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes], approval: int | None) -> int:
+async def _record(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    inputs: Sequence[bytes],
+    values: Sequence[bytes],
+    approval: int | None,
+) -> Signed:
     event = act.event
     new = [
         event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
     ]
     if approval is not None:
-        return await asyncio.to_thread(_record_approved, appliance, caller, new, approval)
-    return await appliance.recorder.record(new, caller.snapshot.generation)
+        return await asyncio.to_thread(_record_approved, appliance, caller, act, new, values, approval)
+    kept = act.keeps(lambda number: Signed(values, number))
+    return Signed(values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
 
 
-def _record_approved(appliance: Appliance, caller: Caller, new: Sequence[Event], approval: int) -> int:
+def _record_approved(
+    appliance: Appliance, caller: Caller, act: Act, new: Sequence[Event], values: Sequence[bytes], approval: int
+) -> Signed:
     """Write the events and use the approval up, or neither."""
     with appliance.store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
+        repeat.claim(connection, act.repeat)
         use(connection, approval)
-        return events.append(connection, new)
+        signed = Signed(values, events.append(connection, new))
+        repeat.keep(connection, act.repeat, signed)
+        return signed

@@ -180,3 +180,13 @@ backup_recipients = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("content", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)

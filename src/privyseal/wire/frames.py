@@ -87,6 +87,10 @@ class Inspect(_Message, frozen=True, tag="inspect"):
     """Ask for state and hardening. Answer: `Status`."""
 
 
+class Measure(_Message, frozen=True, tag="measure"):
+    """Ask for numbers, for monitoring. Answer: `Measured`."""
+
+
 class Generate(_Message, frozen=True, tag="generate"):
     """Make a key. Answer: `Generated`."""
 
@@ -178,6 +182,15 @@ class Status(_Message, frozen=True, tag="status"):
     hardening: dict[str, bool]
 
 
+class Measured(_Message, frozen=True, tag="measured"):
+    """How many keys are open, how many uses found theirs open (about), and how many had to open it."""
+
+    unlocked: bool
+    keys: int
+    hits: int
+    misses: int
+
+
 class Generated(_Message, frozen=True, tag="generated"):
     """A new key: its record, its public half (DER), and the tag under which keys with the same PIN are found."""
 
@@ -246,11 +259,25 @@ INPUT = "input"
 DAMAGED = "damaged"
 FAILED = "failed"
 
-Request = Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign | BackupKey | SealBackup | OpenBackup
+Request = (
+    Provision
+    | Unlock
+    | Lock
+    | Inspect
+    | Measure
+    | Generate
+    | Login
+    | Logout
+    | Sign
+    | BackupKey
+    | SealBackup
+    | OpenBackup
+)
 Answer = (
     Done
     | Slot
     | Status
+    | Measured
     | Generated
     | LoggedIn
     | TicketEnded
