@@ -57,6 +57,12 @@ def show(session: Session, core: int | str) -> None:
 @click.option("--manufacturer", metavar="TEXT", help="Manufacturer that PKCS#11 hosts see.")
 @click.option("--model", metavar="TEXT", help="Model that PKCS#11 hosts see.")
 @click.option("--token-label", metavar="TEXT", help="Token label that PKCS#11 hosts see.")
+@click.option(
+    "--destroy-days",
+    type=int,
+    metavar="N",
+    help="Least days before a deleted key is destroyed, 7 to 365; 0 lets administrators destroy keys at once.",
+)
 @pass_session
 def update(session: Session, /, core: int | str, **changes: Any) -> None:
     """Change what is given and leave the rest."""
@@ -86,6 +92,7 @@ def _show(session: Session, core: Core) -> None:
             "PIN length": f"{core.pin_min} to {core.pin_max}",
             "token label": core.token_label,
             "serial": core.serial,
+            "destroy days": core.destroy_days,
             "created": core.created,
         }
     )

@@ -18,7 +18,7 @@ COMMANDS = {
     "audit": "Read the record.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
-    "key": "Make, list and destroy keys.",
+    "key": "Make, list, change and destroy keys.",
     "pkcs11": "Find the PKCS#11 module.",
     "rule": "Say who may do what with which keys.",
     "serve": "Run an appliance.",

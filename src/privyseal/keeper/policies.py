@@ -21,14 +21,16 @@ SIGN = "sign"
 
 def at_birth(key_type: KeyType, wanted: Policy | None, *, pin: bool, origin: str) -> Policy:
     """Give the policy of a new key: what is wanted, with what only the keeper may say. Raises RefusedError."""
-    policy = wanted or Policy(tuple(mechanism.value for mechanism in key_type.mechanisms), pin)
+    policy = wanted or Policy((), pin)
+    if not policy.mechanisms:
+        policy = msgspec.structs.replace(policy, mechanisms=tuple(one.value for one in key_type.mechanisms))
     return _checked(key_type, msgspec.structs.replace(policy, pin=pin, origin=origin))
 
 
 def changed(key_type: KeyType, old: Policy, wanted: Policy) -> Policy:
     """Give the policy that follows another: PIN and origin stay, and a key that may not leave never may."""
     if wanted.exportable and not old.exportable:
-        raise RefusedError(frames.POLICY, "a key is made exportable when it is made, or never")
+        raise RefusedError(frames.WANTED_POLICY, "a key is made exportable when it is made, or never")
     return _checked(key_type, msgspec.structs.replace(wanted, pin=old.pin, origin=old.origin))
 
 
@@ -77,11 +79,15 @@ def digests(request: Sign) -> tuple[bytes, ...]:
 def _checked(key_type: KeyType, policy: Policy) -> Policy:
     fitting = {mechanism.value for mechanism in key_type.mechanisms}
     if not policy.mechanisms or not fitting.issuperset(policy.mechanisms):
-        raise RefusedError(frames.POLICY, f"a policy for {key_type.value} names one or more of {', '.join(fitting)}")
+        raise RefusedError(
+            frames.WANTED_POLICY, f"a policy for {key_type.value} names one or more of {', '.join(fitting)}"
+        )
     if not set(policy.operations) <= {SIGN}:
-        raise RefusedError(frames.POLICY, f"a policy allows no other operation than {SIGN}")
+        raise RefusedError(frames.WANTED_POLICY, f"a policy allows no other operation than {SIGN}")
     if policy.hashes is not None and (key_type.family is Family.ED or not policy.hashes):
-        raise RefusedError(frames.POLICY, "a policy's hashes are one or more, and Ed25519 and Ed448 keys have none")
+        raise RefusedError(
+            frames.WANTED_POLICY, "a policy's hashes are one or more, and Ed25519 and Ed448 keys have none"
+        )
     return policy
 
 

@@ -17,6 +17,7 @@ from privyseal.errors import (
     KeyNotFoundError,
     MalformedJSONError,
     NotFoundError,
+    PINRequiredError,
     PrivysealError,
     StaleDecisionError,
     UnavailableError,
@@ -29,7 +30,7 @@ from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
-_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
+_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError, PINRequiredError)  # or on what a key was
 _CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
 
 

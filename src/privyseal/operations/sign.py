@@ -16,11 +16,13 @@ import msgspec
 
 from privyseal.errors import FieldError, InvalidRequestError
 from privyseal.model.access import Operation
-from privyseal.model.event import Outcome
+from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
-from privyseal.operations.appliance import Appliance
+from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.count_uses import counter_of, record_counted
 from privyseal.operations.find_key import find_key
+from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
@@ -54,22 +56,25 @@ async def sign(
     *,
     digest: bytes | None = None,
     data: bytes | None = None,
+    version: int | None = None,
 ) -> Signed:
-    """Sign one digest, or data that is hashed here first.
+    """Sign one digest, or data that is hashed here first, or in the keeper where the key's policy wants that.
 
     Args:
         place: the core's number or name, and the key's id or label.
         secret: a PIN, a ticket, or neither.
+        version: of the key; None means the current one.
 
     Raises:
         InvalidRequestError, NotFoundError, KeyNotFoundError, AccessRefusedError, PINError, SecretLockedError,
         TooManyAttemptsError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
-    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme, value = given_input(known.key, words, digest, data)
     act.mechanism = scheme.name
-    values = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, (value,)))  # (6) (7)
+    if data is not None and not known.policy.raw_digest:
+        return await _sign(appliance, caller, act, known, scheme, secret, (value,), data=data)
+    return await _sign(appliance, caller, act, known, scheme, secret, (value,))
 
 
 async def sign_batch(
@@ -80,15 +85,48 @@ async def sign_batch(
     words: Words,
     secret: Secret,
     digests: Sequence[bytes],
+    version: int | None = None,
 ) -> Signed:
     """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
-    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme = _scheme(known.key, words, hashed_here=False)
     act.mechanism = scheme.name
     _check_batch(known.key, scheme, digests)
-    inputs = tuple(digests)
-    values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, inputs))  # (6) (7)
+    return await _sign(appliance, caller, act, known, scheme, secret, tuple(digests))
+
+
+async def _usable(
+    appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], version: int | None
+) -> KnownKey:
+    if version is None:
+        known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)
+    else:
+        known = await find_version(appliance, caller, act, place, Operation.KEY_SIGN, version)
+    if known.unusable is not None:
+        require_usable(known)
+    return known
+
+
+async def _sign(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    known: KnownKey,
+    scheme: Scheme,
+    secret: Secret,
+    inputs: tuple[bytes, ...],
+    *,
+    data: bytes | None = None,
+) -> Signed:
+    """Carry out (5) to (7). With `data`, that goes to the keeper in the place of its digest."""
+    sent = inputs if data is None else (data,)
+    limited = known.policy.max_uses is not None
+    counter = await counter_of(appliance, caller, known) if limited else None
+    answer = await signatures(appliance, caller, known, scheme, sent, secret, data=data is not None, counter=counter)
+    done = _events(appliance, caller, act, inputs)
+    if limited:
+        return Signed(answer.values, await record_counted(appliance, caller, known, answer, done))
+    return Signed(answer.values, await appliance.recorder.record(done, caller.snapshot.generation))
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
@@ -132,9 +170,8 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-async def _record(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> int:
+def _events(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> list[Event]:
     event = act.event
-    events = [
+    return [
         event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
     ]
-    return await appliance.recorder.record(events, caller.snapshot.generation)

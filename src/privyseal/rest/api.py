@@ -15,7 +15,7 @@ from privyseal.errors import BodyTooLargeError, FieldError, InvalidRequestError,
 from privyseal.operations.appliance import Appliance
 from privyseal.rest import hot, openapi
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
-from privyseal.rest.routes import appliance, audit, cores, keys, rules, users
+from privyseal.rest.routes import appliance, audit, cores, key_life, keys, rules, users
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
@@ -32,7 +32,7 @@ def build(appliance_: Appliance) -> ASGIApp:
         redoc_url=None,
     )
     app.state.appliance = appliance_
-    for routes in (appliance, cores, keys, users, rules, audit):
+    for routes in (appliance, cores, keys, key_life, users, rules, audit):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text

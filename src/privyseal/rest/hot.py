@@ -50,7 +50,7 @@ async def _sign(request: Request) -> object:
     async def operation(caller: Caller) -> object:
         signed = await sign(
             request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket),
-            digest=body.digest, data=body.data,
+            digest=body.digest, data=body.data, version=body.version,
         )  # fmt: skip
         return {"signature": signed.signatures[0], "event": signed.first_event}
 
@@ -62,8 +62,9 @@ async def _sign_batch(request: Request) -> object:
 
     async def operation(caller: Caller) -> object:
         signed = await sign_batch(
-            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests
-        )
+            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests,
+            body.version,
+        )  # fmt: skip
         return {"signatures": signed.signatures, "first_event": signed.first_event}
 
     return await perform(request.appliance, request.credentials, act, operation)
@@ -75,7 +76,7 @@ async def _verify(request: Request) -> object:
     async def operation(caller: Caller) -> object:
         verified = await verify(
             request.appliance, caller, act, request.place, _words(body), body.signature,
-            digest=body.digest, data=body.data,
+            digest=body.digest, data=body.data, version=body.version,
         )  # fmt: skip
         return {"valid": verified.valid, "event": verified.event}
 

@@ -109,7 +109,7 @@ class Inspect(_Message, frozen=True, tag="inspect"):
 
 
 class Generate(_Message, frozen=True, tag="generate"):
-    """Make a key. Answer: `Generated`. The keeper itself sets `pin` and `origin` of the policy; None allows all."""
+    """Make a key. Answer: `Generated`. The keeper sets `pin` and `origin` of the policy, and mechanisms if none."""
 
     id: str
     core: int
@@ -316,6 +316,7 @@ PIN_REQUIRED = "pin-required"
 PIN_INCORRECT = "pin-incorrect"
 TICKET_INVALID = "ticket-invalid"
 POLICY = "policy"
+WANTED_POLICY = "wanted-policy"
 INPUT = "input"
 IMPORT_KEY = "import-key"
 WRAPPED = "wrapped"

@@ -181,7 +181,9 @@ def test_a_core_lives_and_dies(admin: Appliance) -> None:
     core.create_key("free", "ed25519")
     with pytest.raises(client_errors.ConflictError):
         core.delete()
-    core.key("free").delete()
+    assert core.key("free").delete().state == "scheduled"
+    assert core.update(destroy_days=0).destroy_days == 0
+    core.key("free").destroy_now()
     core.delete()
     with pytest.raises(client_errors.NotFoundError):
         core.record()
