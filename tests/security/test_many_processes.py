@@ -141,7 +141,7 @@ def test_a_deleted_user_is_nobody_in_every_worker(pair: Appliance) -> None:
 
 
 def test_a_deleted_key_signs_in_no_worker(pair: Appliance) -> None:
-    """Workers and keeper had it opened; after the answer nobody finds it."""
+    """Workers and keeper had it opened; after the answer it refuses everywhere."""
     new_signer(pair, "user-of-doomed")
     pair.add_rule("user-of-doomed", "doomed")
     pair.add_key("doomed")
