@@ -76,7 +76,7 @@ class Life:
                 return self._new_import_key(request)
             case frames.Import():
                 return self._import(request)
-            case frames.Export():
+            case _:
                 return self._export(request)
 
     def forget(self) -> None:

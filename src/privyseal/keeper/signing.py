@@ -80,7 +80,7 @@ def generate(key_type: KeyType) -> PrivateKey:
             return ec.generate_private_key(primitives.CURVES[key_type])
         case Family.ED:
             return _EDWARDS[key_type]()
-        case Family.RSA:
+        case _:
             return rsa.generate_private_key(65537, key_type.bits)
 
 
