@@ -270,8 +270,8 @@ def mismatched_ec() -> bytes:
     """A P-256 key whose public half is another one's."""
     one, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     form = serialization.PublicFormat.UncompressedPoint
-    points = [key.public_key().public_bytes(serialization.Encoding.X962, form) for key in (one, other)]
-    return pkcs8(one).replace(*points)
+    mine, theirs = (key.public_key().public_bytes(serialization.Encoding.X962, form) for key in (one, other))
+    return pkcs8(one).replace(mine, theirs)
 
 
 def off_curve() -> bytes:
@@ -296,7 +296,7 @@ def inconsistent_rsa() -> bytes:
     [
         (b"nonsense", "no consistent private key"),
         (pkcs8(ec.generate_private_key(ec.SECP224R1())), "these are: rsa:2048, "),
-        (pkcs8(rsa.generate_private_key(65537, 1024)), "these are: rsa:2048, "),
+        (pkcs8(rsa.generate_private_key(65537, 1024)), "these are: rsa:2048, "),  # noqa: S505 - refused for that
         (signing.to_pkcs8(dsa.generate_private_key(2048)), "these are: rsa:2048, "),  # type: ignore[arg-type]
         (unbalanced_rsa(), "65537 or more"),
         (mismatched_ec(), ""),
@@ -332,6 +332,23 @@ def test_primes_that_are_close() -> None:
 
     with pytest.raises(signing.ForeignKeyError, match="close"):
         signing._check_rsa(Close())  # type: ignore[arg-type]
+
+
+def test_a_public_half_of_another_key() -> None:
+    """The loader finds that too; this check does not rest on it."""
+    one, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    mixed = ec.EllipticCurvePrivateNumbers(one.private_numbers().private_value, other.public_key().public_numbers())
+
+    class Mixed:
+        """An EC key as the check sees it."""
+
+        curve = one.curve
+
+        def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
+            return mixed
+
+    with pytest.raises(signing.ForeignKeyError, match="public half"):
+        signing._check_ec(Mixed())  # type: ignore[arg-type]
 
 
 def test_an_import_key_serves_once_and_its_owner(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
