@@ -61,7 +61,8 @@ def check_restrictions(policy: Policy, key_type: KeyType, request: Sign) -> None
     if policy.hashes is not None and request.hash not in policy.hashes:
         used = request.hash or "an input without a named hash"
         raise RefusedError(frames.POLICY, f"the key's policy does not allow {used}; use {', '.join(policy.hashes)}")
-    if not policy.raw_digest and not request.data and key_type.family is not Family.ED:
+    hashed_here = request.data and request.hash is not None
+    if not policy.raw_digest and not hashed_here and key_type.family is not Family.ED:
         raise RefusedError(
             frames.POLICY, "the key's policy wants the data itself, which the appliance hashes; a digest is refused"
         )

@@ -62,6 +62,7 @@ def test_old_records_open(keyring: Keyring) -> None:
         ({"not_before": NOW + 3600}, {}, "before 20"),
         ({"not_after": NOW - 3600}, {}, "after 20"),
         ({"raw_digest": False}, {}, "the data itself"),
+        ({"raw_digest": False}, {"data": True, "hash": None}, "the data itself"),
         ({"max_uses": 1}, {"inputs": (DIGEST, DIGEST)}, "1 uses, and 0"),
     ],
 )
