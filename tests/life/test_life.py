@@ -129,6 +129,7 @@ def test_uses_are_counted_among_workers(place: Appliance) -> None:
     assert sorted(codes) == [200] * 20 + [403] * 20
     assert last_event(place, "key:sign")["outcome"] == "refused"
     assert "20 are used up" in sign(place, path).json()["detail"]
+    assert place.api("GET", path).json()["uses"] == 20
 
 
 def test_a_batch_is_as_many_uses(place: Appliance) -> None:

@@ -96,13 +96,14 @@ def wanted(
     return policy or None
 
 
-def words(policy: Mapping[str, Any]) -> dict[str, object]:
-    """Give what a policy restricts beside mechanisms, for people."""
+def words(policy: Mapping[str, Any], uses: int | None = None) -> dict[str, object]:
+    """Give what a policy restricts beside mechanisms, for people; `uses` is how many of the limit are used up."""
     shown = {
         "hashes": policy.get("hashes"),
         "not before": policy.get("not_before"),
         "not after": policy.get("not_after"),
         "uses at most": policy.get("max_uses"),
+        "uses so far": uses,
         "signs": "only data that it hashes itself" if policy.get("raw_digest") is False else None,
         "exportable": policy.get("exportable") or None,
         "old versions": "may sign" if policy.get("sign_with_old_versions") else None,

@@ -23,6 +23,6 @@ def show_key(session: Session, key: Key) -> None:
             "state": key.state if key.destroy_at is None else f"to be destroyed on {output.text(key.destroy_at)}",
             "version": key.version,
             "origin": key.origin,
-            **policies.words(key.policy),
+            **policies.words(key.policy, key.document.get("uses")),
         }
     )

@@ -30,6 +30,19 @@ async def counter_of(appliance: Appliance, caller: Caller, known: KnownKey) -> b
     return None if found is None else found.sealed
 
 
+async def uses_of(appliance: Appliance, known: KnownKey) -> int | None:
+    """Give how often this version of a key was used; None for a key without a limit."""
+    if known.policy.max_uses is None:
+        return None
+
+    def read() -> Counter | None:
+        with appliance.store.read() as connection:
+            return key_life.counter(connection, known.key)
+
+    found = await asyncio.to_thread(read)
+    return 0 if found is None else found.uses
+
+
 async def record_counted(
     appliance: Appliance, caller: Caller, known: KnownKey, answer: frames.Signatures, new: Sequence[Event]
 ) -> int:

@@ -35,17 +35,25 @@ async def run(appliance: Appliance) -> None:
         try:
             if await asyncio.to_thread(_is_ours_to_do, appliance.store, holder):
                 await once(appliance, now())
-        except PrivysealError as error:
-            _log.warning("upkeep has to wait: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next time may go well
+            _say("upkeep", error)
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
 async def once(appliance: Appliance, at: datetime) -> None:
-    """Do what is due at a time."""
+    """Do what is due at a time; a key that cannot be rotated keeps no other one waiting."""
     for key_id, core in await asyncio.to_thread(_due, appliance.store, at):
         await asyncio.to_thread(_destroy, appliance, key_id, core, at)
     for key in await asyncio.to_thread(_of_age, appliance.store, at):
-        await _rotate(appliance, key)
+        try:
+            await _rotate(appliance, key)
+        except PrivysealError as error:
+            _say(f"the rotation of key {key.id}", error)
+
+
+def _say(what: str, error: Exception) -> None:
+    unknown = None if isinstance(error, PrivysealError) else error
+    _log.warning("%s has to wait: %s", what, error if unknown is None else type(error).__name__, exc_info=unknown)
 
 
 def _is_ours_to_do(store: Store, holder: str) -> bool:

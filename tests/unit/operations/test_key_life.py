@@ -159,7 +159,7 @@ def test_upkeep_survives_a_database_that_fails(
     store: Store, keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says so and tries again; and then it does what is due."""
-    tries = iter([UnavailableError("gone"), None])
+    tries = iter([UnavailableError("gone"), ValueError("unexpected"), None])
     real = upkeep._is_ours_to_do
 
     def flaky(store: Store, holder: str) -> bool:
@@ -180,6 +180,25 @@ def test_upkeep_survives_a_database_that_fails(
     with caplog.at_level(logging.WARNING):
         run(store, keeper, work)
     assert "upkeep has to wait: gone" in caplog.text
+    assert "upkeep has to wait: ValueError" in caplog.text
+
+
+def test_a_key_that_cannot_be_rotated_keeps_no_other_waiting(
+    store: Store, keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its record does not open; the next key is rotated all the same."""
+
+    async def work(appliance: Appliance) -> None:
+        broken, other = [await make(appliance, label) for label in ("broken", "other")]
+        change(appliance, broken, rotate_after=1, sealed=bytes(100))
+        change(appliance, other, rotate_after=1)
+        await upkeep.once(appliance, now() + timedelta(days=1))
+        versions = [one.version for one in (stored(appliance, broken), stored(appliance, other)) if one is not None]
+        assert versions == [1, 2]
+
+    with caplog.at_level(logging.WARNING):
+        run(store, keeper, work)
+    assert "does not open" in caplog.text
 
 
 def test_an_old_count_over_a_restart_delivers_nothing_more(store: Store, keeper: Keeper) -> None:

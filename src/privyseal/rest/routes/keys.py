@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from privyseal.model.access import Operation
 from privyseal.model.keys import KeyType
+from privyseal.operations.count_uses import uses_of
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import find_version
 from privyseal.operations.generate_key import generate_key
@@ -74,7 +75,9 @@ async def show(core: str, key: str, enter: Enter, version: int | None = None) ->
 
     async def work(caller: Caller, act: Act) -> dict[str, Any]:
         known = await find_version(enter.appliance, caller, act, (core, key), Operation.KEY_READ, version)
-        return key_document(caller, caller.snapshot.cores[known.key.core], known.key)
+        uses = await uses_of(enter.appliance, known)
+        document = key_document(caller, caller.snapshot.cores[known.key.core], known.key)
+        return document if uses is None else document | {"uses": uses}
 
     return await enter("key:read", work)
 
