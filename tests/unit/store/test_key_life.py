@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import Connection
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
 
 from privyseal.model.keys import Key, KeyType
 from privyseal.store import cores, key_life, keys
@@ -35,6 +37,30 @@ def stored(connection: Connection, key: Key) -> Key:
     found = keys.by_id(connection, 1, key.id)
     assert found is not None
     return found
+
+
+def test_keys_of_the_first_schema_live_on(url: str) -> None:
+    """A key and a core that were there before: in use, in version 1, with the days that are the default."""
+    store = Store(url)
+    config = Config()
+    config.set_main_option("script_location", "privyseal.store:migrations")
+    with store.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO cores VALUES (1, 'core1', true, :salt, '1', 'core1', 'm', 'm', 1, 5)"), {"salt": b"salt"}
+        )
+        connection.execute(
+            text("INSERT INTO keys VALUES (1, :id, 1, 'old', 'ec:P-256', :b, true, NULL, :b, :b, 1, 7)"),
+            {"id": "a" * 16, "b": b"bytes"},
+        )
+    store.migrate()
+    with store.read() as connection:
+        key = keys.by_label(connection, 1, "old")
+        assert key is not None
+        assert (key.state, key.version, key.sealed, key.rotate_after) == ("active", 1, b"bytes", None)
+        assert cores.get(connection, 1).destroy_days == 30
+    store.close()
 
 
 def test_what_changes_comes_back_and_ends_decisions(store: Store) -> None:
