@@ -91,7 +91,10 @@ class Bench:
         """The PKCS#11 module with threads, beside SoftHSM2 in the caller's process."""
         program = self.folder / "p11speed"
         tools.run("cc", "-O2", "-pthread", "-o", program, ROOT / "bench" / "p11speed.c")
-        server.appliance.api("DELETE", "/cores/1/keys/rsa")  # the program signs with the first key that it finds
+        server.appliance.api("PUT", "/cores/1", {"destroy_days": 0})
+        server.appliance.api(
+            "DELETE", "/cores/1/keys/rsa?now=true"
+        )  # the program signs with the first key that it finds
         ours = tools.host_environment(self.folder, server.appliance)
         theirs = tools.softhsm_environment(self.folder)
         for _ in progress("PKCS#11", self.rounds):

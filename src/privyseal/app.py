@@ -18,6 +18,7 @@ from privyseal.errors import ConfigurationError
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
 from privyseal.keeper.hiding import hide
+from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load
 from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
@@ -90,7 +91,9 @@ async def _work(
         asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
+        due = asyncio.create_task(upkeep.run(appliance))
         await server.serve(sockets=[listener])
+        due.cancel()
 
 
 def _stop(server: uvicorn.Server) -> None:

@@ -49,6 +49,16 @@ MAY = {
     "POST /cores/{core}/keys/{key}/sign": KEY_USERS,
     "POST /cores/{core}/keys/{key}/sign-batch": KEY_USERS,
     "POST /cores/{core}/keys/{key}/verify": KEY_READERS,
+    "GET /cores/{core}/keys/{key}/versions": KEY_READERS,
+    "PUT /cores/{core}/keys/{key}/policy": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/rotate": KEY_MANAGERS,
+    "PUT /cores/{core}/keys/{key}/rotation": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/disable": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/enable": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/restore": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/export": KEY_USERS,
+    "POST /cores/{core}/import-key": KEY_MANAGERS,
+    "POST /cores/{core}/import": KEY_MANAGERS,
     "GET /users": ADMINISTRATOR,
     "POST /users": ADMINISTRATOR,
     "GET /users/{name}": ADMINISTRATOR,
@@ -86,6 +96,7 @@ VALUES: dict[str, Any] = {
     "digests": ["A" * 43 + "="],
     "key": "probe",
     "keys": "*",
+    "import_key": "none",
     "label": "made here",
     "needed": 1,
     "name": "somebody",
@@ -94,10 +105,13 @@ VALUES: dict[str, Any] = {
     "operations": ["key:sign"],
     "password": "a password of somebody",
     "pin": PIN,
+    "policy": {},
+    "public_key": "AAAA",
     "signature": "AAAA",
     "ticket": "none",
     "type": "ed25519",
     "user": "administrator",
+    "wrapped": "AAAA",
 }
 
 
@@ -110,6 +124,7 @@ def endpoints() -> Iterator[str]:
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema behind its reference."""
+    schema = next((one for one in schema.get("anyOf", []) if "$ref" in one), schema)
     reference = schema.get("$ref")
     return DOCUMENT["components"]["schemas"][reference.rsplit("/", 1)[1]] if reference else schema
 
@@ -142,19 +157,25 @@ def everybody(new_appliance: Callable[..., Appliance]) -> Appliance:
     for role in ROLES:
         appliance.add_user(role, role=role)
     appliance.add_user(ENTITLED)
-    operations = ("key:read", "key:sign", "key:generate", "key:destroy")
-    appliance.add_rule(ENTITLED, operations=operations)
+    verbs = ("read", "sign", "generate", "destroy", "export", "import", "manage")
+    appliance.add_rule(ENTITLED, operations=[f"key:{verb}" for verb in verbs])
+    appliance.api("PUT", "/cores/1", {"destroy_days": 0})
     return appliance
 
 
 @pytest.fixture
 def probe(everybody: Appliance) -> Appliance:
     """The appliance with the key `probe`, and without what an endpoint has made before."""
-    there = {key["label"] for key in everybody.api("GET", "/cores/1/keys").json()["keys"]}
-    for label in there - {"probe"}:
-        everybody.api("DELETE", f"/cores/1/keys/{label}")
+    there = {key["label"]: key for key in everybody.api("GET", "/cores/1/keys").json()["keys"]}
+    for label in set(there) - {"probe"}:
+        everybody.api("DELETE", f"/cores/1/keys/{label}?now=true")
     if "probe" not in there:
-        everybody.add_key("probe")
+        body = {"label": "probe", "type": "ec:P-256", "pin": PIN, "policy": {"exportable": True}}
+        everybody.api("POST", "/cores/1/keys", body)
+    elif there["probe"]["destroy_at"]:
+        everybody.api("POST", "/cores/1/keys/probe/restore")
+    elif there["probe"]["state"] == "disabled":
+        everybody.api("POST", "/cores/1/keys/probe/enable")
     for quorum in everybody.api("GET", "/quorums").json()["quorums"]:
         everybody.api("DELETE", f"/quorums/{quorum['number']}", check=False)
     return everybody

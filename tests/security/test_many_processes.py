@@ -140,8 +140,8 @@ def test_a_deleted_user_is_nobody_in_every_worker(pair: Appliance) -> None:
         assert {client.post(SIGN, json=BODY).status_code for client in clients} == {401}
 
 
-def test_a_destroyed_key_signs_in_no_worker(pair: Appliance) -> None:
-    """Workers and keeper had it opened; after the answer nobody finds it."""
+def test_a_deleted_key_signs_in_no_worker(pair: Appliance) -> None:
+    """Workers and keeper had it opened; after the answer it refuses everywhere."""
     new_signer(pair, "user-of-doomed")
     pair.add_rule("user-of-doomed", "doomed")
     pair.add_key("doomed")
@@ -149,7 +149,7 @@ def test_a_destroyed_key_signs_in_no_worker(pair: Appliance) -> None:
         path = SIGN.replace("release", "doomed")
         assert {client.post(path, json=BODY).status_code for client in clients} == {200}
         pair.api("DELETE", "/cores/1/keys/doomed")
-        assert {client.post(path, json=BODY).status_code for client in clients} == {404}
+        assert {client.post(path, json=BODY).status_code for client in clients} == {403}
 
 
 @pytest.mark.parametrize("victim", ["worker", "keeper"])

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Iterable
 from functools import lru_cache
 
-from privyseal.model.access import AccessRule, Decision, Operation, Role, User
+from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, User
 
-INCLUDES_READ = frozenset({Operation.KEY_DESTROY, Operation.KEY_GENERATE, Operation.KEY_READ, Operation.KEY_SIGN})
+INCLUDES_READ = frozenset(RULE_OPERATIONS)
 """A rule that lets a user do something with a key lets the user see it; one word is enough for a signing host."""
 
 _BY_ROLE = {
@@ -22,6 +22,8 @@ _BY_ROLE = {
             Operation.CORE_MANAGE,
             Operation.KEY_DESTROY,
             Operation.KEY_GENERATE,
+            Operation.KEY_IMPORT,
+            Operation.KEY_MANAGE,
             Operation.KEY_READ,
             Operation.METRICS_READ,
             Operation.RULE_MANAGE,

@@ -58,6 +58,11 @@ def core_option() -> Callable[[_Function], _Function]:
     return click.option("--core", type=CORE, metavar="CORE", help=help_text)
 
 
+def version_option() -> Callable[[_Function], _Function]:
+    """`--version`, as every command has it that can address an older version of a key."""
+    return click.option("--version", type=int, metavar="N", help="Version of the key; default: the current one.")
+
+
 class _Core(click.ParamType[int | str]):
     """A core by number or name."""
 

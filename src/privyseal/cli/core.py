@@ -10,6 +10,13 @@ from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.records import Core
 
+_DESTROY_DAYS = click.option(
+    "--destroy-days",
+    type=int,
+    metavar="N",
+    help="Least days before a deleted key is destroyed, 7 to 365; 0 lets administrators destroy keys at once.",
+)
+
 
 @click.group(cls=Group)
 def command() -> None:
@@ -21,11 +28,12 @@ def command() -> None:
 @click.option(
     "--pin-required/--pin-optional", default=True, help="Whether every key must have a PIN; default: it must."
 )
+@_DESTROY_DAYS
 @pass_session
-def create(session: Session, name: str, *, pin_required: bool) -> None:
+def create(session: Session, name: str, *, pin_required: bool, destroy_days: int | None) -> None:
     """Make a core."""
     with appliance(session) as there:
-        _show(session, there.create_core(name, pin_required=pin_required))
+        _show(session, there.create_core(name, pin_required=pin_required, destroy_days=destroy_days))
 
 
 @command.command("list", examples=["privyseal core list", "privyseal core list --json"])
@@ -57,6 +65,7 @@ def show(session: Session, core: int | str) -> None:
 @click.option("--manufacturer", metavar="TEXT", help="Manufacturer that PKCS#11 hosts see.")
 @click.option("--model", metavar="TEXT", help="Model that PKCS#11 hosts see.")
 @click.option("--token-label", metavar="TEXT", help="Token label that PKCS#11 hosts see.")
+@_DESTROY_DAYS
 @pass_session
 def update(session: Session, /, core: int | str, **changes: Any) -> None:
     """Change what is given and leave the rest."""
@@ -86,6 +95,7 @@ def _show(session: Session, core: Core) -> None:
             "PIN length": f"{core.pin_min} to {core.pin_max}",
             "token label": core.token_label,
             "serial": core.serial,
+            "destroy days": core.destroy_days,
             "created": core.created,
         }
     )

@@ -12,6 +12,7 @@ import click
 from privyseal.cli import output
 from privyseal.cli.session import Session
 from privyseal.client.files import DEFAULT_HASH, hash_stream, read_message
+from privyseal.client.records import Key
 
 STDIN = "-"
 
@@ -24,25 +25,37 @@ class SignedPart(TypedDict, total=False):
     hash_name: str
 
 
-def signed_part(session: Session, file: str, hash_name: str | None, *, whole: bool) -> SignedPart:
-    """The digest of a file, or the file itself for a key that signs whole messages.
+def signed_part(session: Session, file: str, hash_name: str | None, key: Key) -> SignedPart:
+    """The digest of a file, or the file itself for a key that signs whole messages or wants to hash by itself.
 
     Args:
         session: decides whether a bar is shown.
         file: its name, or `-` for stdin.
         hash_name: None means SHA-256.
-        whole: whether the key signs whole messages.
+        key: its record.
 
     Raises:
         UsageError: a hash is named for a key that signs whole messages.
-        InvalidInputError: the file is too large for such a key.
+        InvalidInputError: the file is too large for a key to which it goes whole.
         OSError: the file cannot be read.
     """
-    if whole and hash_name:
+    if key.wants_data and not key.signs_messages:
+        with _opened(file) as (stream, _):
+            return {"data": read_message(stream), "hash_name": hash_name or DEFAULT_HASH}
+    return message(file, hash_name) if key.signs_messages else hashed_part(session, file, hash_name)
+
+
+def message(file: str, hash_name: str | None) -> SignedPart:
+    """The file itself, for Ed25519 and Ed448; raises as `signed_part`."""
+    if hash_name:
         raise click.UsageError("Ed25519 and Ed448 keys sign the file itself: leave --hash out")
+    with _opened(file) as (stream, _):
+        return {"data": read_message(stream)}
+
+
+def hashed_part(session: Session, file: str, hash_name: str | None) -> SignedPart:
+    """The digest of a file, for all other keys."""
     with _opened(file) as (stream, size):
-        if whole:
-            return {"data": read_message(stream)}
         name = hash_name or DEFAULT_HASH
         with output.hashing(session, size) as progress:
             return {"digest": hash_stream(stream, name, progress), "hash_name": name}

@@ -1,20 +1,20 @@
 """`privyseal key`: keys are made and kept on the appliance; what leaves it is public."""
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from privyseal.cli import output, secrets
-from privyseal.cli.commands import Group, core_option
+from privyseal.cli import key_life, output, policies, secrets
+from privyseal.cli.commands import Group, core_option, version_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
-from privyseal.client.records import Key
+from privyseal.cli.shown import show_key
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Make, list and destroy keys. KEY is a key's id or label."""
+    """Make, list, change and destroy keys. KEY is a key's id or label."""
 
 
 @command.command(
@@ -22,6 +22,7 @@ def command() -> None:
     examples=[
         "privyseal key create --core 1 --label release --type ec:P-256 --pin-file release.pin",
         "privyseal key create --label release --type rsa:4096",
+        "privyseal key create --label ca --type ec:P-384 --hashes SHA-384 --no-raw-digest --not-after 2036-01-01",
     ],
 )
 @core_option()
@@ -36,15 +37,28 @@ def command() -> None:
 )
 @click.option("--pin-file", metavar="FILE", help="File with its PIN, or - for stdin. A lost PIN is a lost key.")
 @click.option("--no-pin", is_flag=True, help="A key without a PIN, where the core allows it.")
+@policies.options
+@click.option(
+    "--exportable", is_flag=True, default=None, help="It may leave the appliance wrapped; decided now, for ever."
+)
 @pass_session
 def create(
-    session: Session, core: int | str | None, label: str, key_type: str, pin_file: str | None, *, no_pin: bool
+    session: Session,
+    /,
+    core: int | str | None,
+    label: str,
+    key_type: str,
+    pin_file: str | None,
+    *,
+    no_pin: bool,
+    **policy: Any,
 ) -> None:
     """Make a key. A lost PIN is a lost key: nobody can use the key without it."""
+    wanted = policies.wanted(**policy)
     pin = secrets.new_pin(pin_file, label, no_pin=no_pin)
     with appliance(session) as there, output.waiting(session, f"The appliance makes the key {label}"):
-        key = there.core(core).create_key(label, key_type, pin=pin)
-    _show(session, key)
+        key = there.core(core).create_key(label, key_type, pin=pin, policy=wanted)
+    show_key(session, key)
 
 
 @command.command("list", examples=["privyseal key list", "privyseal key list --core 2 --json"])
@@ -55,18 +69,19 @@ def list_keys(session: Session, core: int | str | None) -> None:
     with appliance(session) as there:
         keys = list(there.core(core).keys())
     if not output.document(session, {"keys": [key.document for key in keys], "next": None}):
-        rows = [(key.label, key.type, key.pin, key.operations, key.id) for key in keys]
-        output.table(("KEY", "TYPE", "PIN", "YOU MAY", "ID"), rows)
+        rows = [(key.label, key.type, key.pin, key.state, key.operations, key.id) for key in keys]
+        output.table(("KEY", "TYPE", "PIN", "STATE", "YOU MAY", "ID"), rows)
 
 
-@command.command("show", examples=["privyseal key show release"])
+@command.command("show", examples=["privyseal key show release", "privyseal key show release --version 1"])
 @click.argument("key")
 @core_option()
+@version_option()
 @pass_session
-def show(session: Session, key: str, core: int | str | None) -> None:
+def show(session: Session, key: str, core: int | str | None, version: int | None) -> None:
     """Show one key."""
     with appliance(session) as there:
-        _show(session, there.core(core).key(key).record())
+        show_key(session, there.core(core).key(key).record(version=version))
 
 
 @command.command("uri", examples=["privyseal key uri release"])
@@ -87,34 +102,21 @@ def uri(session: Session, key: str, core: int | str | None) -> None:
 )
 @click.argument("key")
 @core_option()
+@version_option()
 @click.option("--output", "-o", "target", metavar="FILE", help="Where to; default: stdout.")
 @pass_session
-def public(session: Session, key: str, core: int | str | None, target: str | None) -> None:
+def public(session: Session, key: str, core: int | str | None, version: int | None, target: str | None) -> None:
     """Print a key's public half as PEM; with --json the key's record, which holds it as DER."""
     with appliance(session) as there:
         there_key = there.core(core).key(key)
         if session.as_json:
-            output.document(session, there_key.record().document)
+            output.document(session, there_key.record(version=version).document)
             return
-        pem = there_key.public_pem()
+        pem = there_key.public_pem(version=version)
     if target:
         Path(target).write_bytes(pem)
     else:
         click.echo(pem, nl=False)
-
-
-@command.command("delete", examples=["privyseal key delete old-release", "privyseal key delete old-release --yes"])
-@click.argument("key")
-@core_option()
-@click.option("--yes", "-y", is_flag=True, help="Do not ask. Without a terminal nobody is asked.")
-@pass_session
-def delete(session: Session, key: str, core: int | str | None, *, yes: bool) -> None:
-    """Destroy a key. Nothing can bring it back."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Destroy key {key!r}? Nothing can bring it back", abort=True, err=True)
-    with appliance(session) as there:
-        there.core(core).key(key).delete()
-    output.note(session, f"key {key} is destroyed")
 
 
 @command.command("unlock", examples=["privyseal key unlock release"])
@@ -128,19 +130,5 @@ def unlock(session: Session, key: str, core: int | str | None) -> None:
     output.note(session, f"key {key} is unlocked")
 
 
-def _show(session: Session, key: Key) -> None:
-    if output.document(session, key.document):
-        return
-    output.record(
-        {
-            "key": key.label,
-            "id": key.id,
-            "core": key.core,
-            "type": key.type,
-            "PIN": key.pin,
-            "mechanisms": key.mechanisms,
-            "you may": key.operations,
-            "created": key.created,
-            "URI": key.uri,
-        }
-    )
+for _each in key_life.COMMANDS:
+    command.add_command(_each)

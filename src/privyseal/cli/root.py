@@ -20,7 +20,7 @@ COMMANDS = {
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
-    "key": "Make, list and destroy keys.",
+    "key": "Make, list, change and destroy keys.",
     "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",
     "quorum": "Say what needs the approval of several people.",

@@ -7,7 +7,7 @@ import click
 
 from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option
+from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.cores import KeyClient
@@ -31,6 +31,7 @@ STDOUT = "-"
 @click.option("--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked.")
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448.")
 @click.option("--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS or EdDSA; default: the key type's own.")
+@version_option()
 @click.option("--output", "-o", "target", metavar="FILE", help="Default: FILE.sig; - is stdout.")
 @pass_session
 def command(
@@ -42,21 +43,22 @@ def command(
     pin_file: str | None,
     hash_name: str | None,
     mechanism: str | None,
+    version: int | None,
     target: str | None,
 ) -> None:
     """Sign FILE (- is stdin) and write the signature to FILE.sig.
 
     The file is hashed here, whatever its size, and the appliance signs the digest. Ed25519 and Ed448 sign the file
-    itself, which may then have up to 1 MiB. A lost PIN is a lost key.
+    itself, which may then have up to 1 MiB; so do keys whose policy refuses foreign digests. A lost PIN is a lost key.
     """
     target = target or _beside(file)
     if inputs.STDIN == file == pin_file:
         raise click.UsageError("file and PIN cannot both come from stdin")
     with appliance(session) as there:
-        record = _look_up(session, there.core(core).key(key), file)
+        record = _look_up(session, there.core(core).key(key), file, version)
         opened = there.core(core).key(record.id, pin=secrets.pin_of(record, pin_file))
-        signed = inputs.signed_part(session, file, hash_name, whole=record.signs_messages)
-        signature = opened.sign(**signed, mechanism=mechanism)
+        signed = inputs.signed_part(session, file, hash_name, record)
+        signature = opened.sign(**signed, mechanism=mechanism, version=version)
     shown = output.document(session, signature.document)
     if target != STDOUT:
         Path(target).write_bytes(signature.signature)
@@ -66,12 +68,12 @@ def command(
         sys.stdout.buffer.flush()
 
 
-def _look_up(session: Session, key: KeyClient, file: str) -> Key:
+def _look_up(session: Session, key: KeyClient, file: str, version: int | None) -> Key:
     """The key's record. Whoever may not even read it is told by the appliance which rule signing would take."""
     try:
-        return key.record()
+        return key.record(version=version)
     except (AccessRefusedError, KeyNotFoundError):
-        key.sign(**inputs.signed_part(session, file, None, whole=False))
+        key.sign(**inputs.hashed_part(session, file, None))
         raise
 
 

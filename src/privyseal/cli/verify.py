@@ -8,7 +8,7 @@ import click
 
 from privyseal.cli import inputs, output
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option
+from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.failures import DOES_NOT_VERIFY
 from privyseal.cli.session import Session, pass_session
@@ -30,6 +30,7 @@ from privyseal.client.files import DEFAULT_HASH, HASHES
 @core_option()
 @click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448.")
 @click.option("--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS or EdDSA; default: the key type's own.")
+@version_option()
 @pass_session
 def command(
     session: Session, /, *, file: str, signature: str | None, key: str | None, public_key: str | None, **how: Any
@@ -42,7 +43,7 @@ def command(
     content = Path(signature or f"{file}.sig").read_bytes()
     try:
         if public_key:
-            del how["core"]
+            del how["core"], how["version"]
             return _verdict(session, _verify_here(session, file, content, public_key, **how))
         return _verdict(session, _verify_there(session, file, content, key or "", **how))
     except InvalidSignatureError as error:
@@ -53,7 +54,8 @@ def _verify_here(
     session: Session, file: str, signature: bytes, public_key: str, *, hash_name: str | None, mechanism: str | None
 ) -> dict[str, Any]:
     key = verification.load_public_key(Path(public_key).read_bytes())
-    part = inputs.signed_part(session, file, hash_name, whole=verification.signs_messages(key))
+    whole = verification.signs_messages(key)
+    part = inputs.message(file, hash_name) if whole else inputs.hashed_part(session, file, hash_name)
     signed = part["digest"] if "digest" in part else part["data"]
     verification.verify(key, signature, signed, hash_name=part.get("hash_name", DEFAULT_HASH), mechanism=mechanism)
     return {"valid": True}
@@ -68,11 +70,13 @@ def _verify_there(
     core: int | str | None,
     hash_name: str | None,
     mechanism: str | None,
+    version: int | None,
 ) -> dict[str, Any]:
     with appliance(session) as there:
         record = there.core(core).key(key).record()
-        part = inputs.signed_part(session, file, hash_name, whole=record.signs_messages)
-        event = there.core(core).key(record.id).verify(signature, **part, mechanism=mechanism)
+        whole = record.signs_messages
+        part = inputs.message(file, hash_name) if whole else inputs.hashed_part(session, file, hash_name)
+        event = there.core(core).key(record.id).verify(signature, **part, mechanism=mechanism, version=version)
     return {"valid": True, "event": event}
 
 

@@ -85,9 +85,16 @@ class Appliance:
         """The core with this number or name; None means the configured one. Nothing is asked yet."""
         return CoreClient(self._connection, self.configuration.core if name is None else name)
 
-    def create_core(self, name: str, *, pin_required: bool = True) -> Core:
-        """Make a core; with `pin_required` every key in it must have a PIN."""
-        body = {"name": name, "pin_required": pin_required}
+    def create_core(self, name: str, *, pin_required: bool = True, destroy_days: int | None = None) -> Core:
+        """Make a core.
+
+        Args:
+            name: what it is called.
+            pin_required: whether every key in it must have a PIN.
+            destroy_days: least number of days before a deleted key is destroyed, 7 to 365, None means 30; 0 lets
+                administrators destroy keys at once.
+        """
+        body = {"name": name, "pin_required": pin_required, "destroy_days": destroy_days}
         return Core.read(self._connection.request("POST", "/cores", body=body).document())
 
     def users(self) -> list[User]:

@@ -12,7 +12,19 @@ from urllib.parse import quote
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
 from privyseal.client.http import Connection
-from privyseal.client.records import Core, Key, Signature, SignatureBatch, Ticket, decoded, take, take_objects
+from privyseal.client.records import (
+    Core,
+    ImportKey,
+    Key,
+    Signature,
+    SignatureBatch,
+    Ticket,
+    WrappedKey,
+    decoded,
+    take,
+    take_objects,
+)
+from privyseal.wire import keywrap
 
 GENERATION_TIMEOUT = 300.0
 """Longest wait for a new key, in seconds. An RSA key of 8192 bits takes about a minute, and luck decides."""
@@ -65,6 +77,7 @@ class CoreClient:
         manufacturer: str | None = None,
         model: str | None = None,
         token_label: str | None = None,
+        destroy_days: int | None = None,
     ) -> Core:
         """Change what is given and leave the rest. Existing keys keep their PIN whatever `pin_required` becomes."""
         changes = {
@@ -73,6 +86,7 @@ class CoreClient:
             "manufacturer": manufacturer,
             "model": model,
             "token_label": token_label,
+            "destroy_days": destroy_days,
         }
         return Core.read(self._connection.request("PUT", self._path, body=changes).document())
 
@@ -95,17 +109,57 @@ class CoreClient:
             if cursor is None:
                 return
 
-    def create_key(self, label: str, key_type: str, *, pin: str | None = None) -> Key:
+    def create_key(
+        self, label: str, key_type: str, *, pin: str | None = None, policy: Mapping[str, Any] | None = None
+    ) -> Key:
         """Make a key.
 
         Args:
             label: its name, unique in this core.
             key_type: for example `ec:P-256`, `rsa:3072` or `ed25519`.
             pin: 8 to 128 characters. **A lost PIN is a lost key.** None where the core allows keys without.
+            policy: what it may be used for, as docs/reference/rest.md has it; None allows everything but to leave.
         """
-        body = {"label": label, "type": key_type, "pin": pin}
+        body = {"label": label, "type": key_type, "pin": pin, "policy": policy}
         answer = self._connection.request("POST", f"{self._path}/keys", body=body, timeout=GENERATION_TIMEOUT)
         return Key.read(answer.document())
+
+    def import_key(
+        self, label: str, pkcs8: bytes, *, pin: str | None = None, policy: Mapping[str, Any] | None = None
+    ) -> Key:
+        """Take a key in that was not made there. It is wrapped here, so that only the appliance's keeper can read it.
+
+        Args:
+            label: its name, unique in this core.
+            pkcs8: the private key as PKCS #8 in DER (RFC 5958), not encrypted; see `client.private_keys`.
+            pin: as for `create_key`.
+            policy: as for `create_key`.
+
+        Raises:
+            InvalidBodyError: the appliance keeps no such keys, or it is inconsistent.
+        """
+        made = self._connection.request("POST", f"{self._path}/import-key", timeout=GENERATION_TIMEOUT)
+        return self.import_wrapped(label, ImportKey.read(made.document()), pkcs8, pin=pin, policy=policy)
+
+    def import_wrapped(
+        self,
+        label: str,
+        import_key: ImportKey,
+        pkcs8: bytes,
+        *,
+        pin: str | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> Key:
+        """As `import_key`, with an import key that is there already."""
+        wrapping_key = keywrap.load_wrapping_key(import_key.public_key)
+        body = {
+            "label": label,
+            "import_key": import_key.id,
+            "wrapped": _base64(keywrap.wrap(wrapping_key, pkcs8)),
+            "pin": pin,
+            "policy": policy,
+        }
+        return Key.read(self._connection.request("POST", f"{self._path}/import", body=body).document())
 
     def key(self, name: str, *, pin: str | None = None) -> "KeyClient":
         """The key with this id or label; `pin` goes with each use that needs it."""
@@ -177,21 +231,62 @@ class KeyClient:
         self._path = f"{core_path}/keys/{path_part(name)}"
         self._unlocking = unlocking
 
-    def record(self) -> Key:
-        """What the appliance says about this key."""
-        return Key.read(self._connection.request("GET", self._path).document())
+    def record(self, *, version: int | None = None) -> Key:
+        """What the appliance says about this key; `version` None is the current one."""
+        return Key.read(self._connection.request("GET", self._path, query={"version": version}).document())
 
-    def public_pem(self) -> bytes:
+    def versions(self) -> list[Key]:
+        """All versions of this key, the current one last."""
+        document = self._connection.request("GET", f"{self._path}/versions").document()
+        return [Key.read(each) for each in take_objects(document, "versions")]
+
+    def public_pem(self, *, version: int | None = None) -> bytes:
         """The public key as PEM (SubjectPublicKeyInfo), ready for `openssl dgst -verify`."""
-        return self._connection.request("GET", f"{self._path}/public.pem").content
+        return self._connection.request("GET", f"{self._path}/public.pem", query={"version": version}).content
 
     def uri(self) -> str:
         """The key's PKCS #11 URI (RFC 7512)."""
         return take(self._connection.request("GET", f"{self._path}/uri").document(), "uri", str)
 
-    def delete(self) -> None:
-        """Destroy this key. Nothing can bring it back."""
-        self._connection.request("DELETE", self._path)
+    def delete(self, *, days: int | None = None) -> Key:
+        """Let this key refuse use at once and be destroyed some days later; until then `restore` undoes it.
+
+        Args:
+            days: None means 30, or what the core asks for if that is more.
+        """
+        return Key.read(self._connection.request("DELETE", self._path, query={"days": days}).document())
+
+    def destroy_now(self) -> None:
+        """Destroy this key at once, for administrators in a core that allows it. Nothing can bring it back."""
+        self._connection.request("DELETE", self._path, query={"now": "true"})
+
+    def restore(self) -> Key:
+        """Take back that this key shall be destroyed."""
+        return self._answer("POST", "restore", {})
+
+    def disable(self) -> Key:
+        """Let this key refuse use."""
+        return self._answer("POST", "disable", {})
+
+    def enable(self) -> Key:
+        """Let this key be used again."""
+        return self._answer("POST", "enable", {})
+
+    def change_policy(self, policy: Mapping[str, Any]) -> Key:
+        """Change some fields of its policy; the key's PIN is needed where it has one."""
+        return Key.read(self._use("policy", {"policy": policy}, method="PUT"))
+
+    def rotate(self, *, new_pin: str | None = None) -> Key:
+        """Make its next version; its PIN is needed where it has one, and stays unless there is a new one."""
+        return Key.read(self._use("rotate", {"new_pin": new_pin}))
+
+    def rotate_after(self, days: int | None) -> Key:
+        """Let the appliance rotate this key, which must have no PIN, by itself; None ends that."""
+        return self._answer("PUT", "rotation", {"rotate_after": days})
+
+    def export(self, public_key: bytes) -> WrappedKey:
+        """Wrap this key, if it was made exportable, to an RSA public key (DER) of 3072 bits or more."""
+        return WrappedKey.read(self._use("export", {"public_key": _base64(public_key)}))
 
     def unlock(self) -> None:
         """Forget the wrong PINs that locked this key; administrators only."""
@@ -207,6 +302,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        version: int | None = None,
     ) -> Signature:
         """Sign a digest, or data that the appliance hashes first.
 
@@ -218,6 +314,7 @@ class KeyClient:
             encoding: ECDSA only, `der` or `raw`; None means `der`.
             salt_length: RSA-PSS only, in bytes; None means the length of the hash.
             mgf_hash: RSA-PSS only; None means `hash_name`.
+            version: of the key; None means the current one.
 
         Raises:
             ClientError: the subclass that says why not.
@@ -229,6 +326,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            "version": version,
         }
         return Signature.read(self._use("sign", body))
 
@@ -241,6 +339,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        version: int | None = None,
     ) -> SignatureBatch:
         """Sign 1 to 1,000 digests (for EdDSA: messages) in one request, all or none; arguments as for `sign`."""
         body = {
@@ -250,6 +349,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            "version": version,
         }
         return SignatureBatch.read(self._use("sign-batch", body))
 
@@ -264,6 +364,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        version: int | None = None,
     ) -> int:
         """Let the appliance check a signature; arguments as for `sign`.
 
@@ -281,6 +382,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            "version": version,
         }
         document = self._connection.request("POST", f"{self._path}/verify", body=body).document()
         event = take(document, "event", int)
@@ -288,15 +390,24 @@ class KeyClient:
             raise InvalidSignatureError("the signature does not fit the key and the data", event=event)
         return event
 
-    def _use(self, verb: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _answer(self, method: str, verb: str, body: Mapping[str, Any]) -> Key:
+        """A change of the key that needs no PIN."""
+        return Key.read(self._connection.request(method, f"{self._path}/{verb}", body=body).document())
+
+    def _use(self, verb: str, body: Mapping[str, Any], *, method: str = "POST") -> Mapping[str, Any]:
         """A use of the private half; an expired ticket is renewed once."""
         path = f"{self._path}/{verb}"
+        timeout = GENERATION_TIMEOUT if verb == "rotate" else None
         try:
-            return self._connection.request("POST", path, body={**body, **self._unlocking.fields()}).document()
+            return self._once(method, path, body, timeout)
         except TicketInvalidError:
             if not self._unlocking.renew():
                 raise
-        return self._connection.request("POST", path, body={**body, **self._unlocking.fields()}).document()
+        return self._once(method, path, body, timeout)
+
+    def _once(self, method: str, path: str, body: Mapping[str, Any], timeout: float | None) -> Mapping[str, Any]:
+        whole = {**body, **self._unlocking.fields()}
+        return self._connection.request(method, path, body=whole, timeout=timeout).document()
 
 
 def path_part(name: str) -> str:

@@ -51,6 +51,7 @@ class Core(_Record):
         keys: how many it holds.
         pin_min, pin_max: the length of a PIN, in characters.
         token_label, serial: how PKCS #11 hosts see it.
+        destroy_days: least number of days before a deleted key is destroyed.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Core(_Record):
     pin_max: int
     token_label: str
     serial: str
+    destroy_days: int = 30
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -77,6 +79,7 @@ class Core(_Record):
             pin_max=take(pin, "max", int),
             token_label=take(token, "label", str),
             serial=take(token, "serial", str),
+            destroy_days=take(document, "destroy_days", int) if "destroy_days" in document else 30,
             document=document,
         )
 
@@ -94,6 +97,12 @@ class Key(_Record):
         hashes: the hashes that may go before a signature; none for EdDSA.
         operations: what the caller may do with it.
         uri: its PKCS #11 URI (RFC 7512).
+        state: `active`, `disabled`, or `scheduled` for destruction.
+        version: of this record; each rotation makes the next one.
+        rotate_after: days after which the appliance rotates it by itself.
+        destroy_at: when it will be destroyed.
+        origin: `generated` on the appliance, or `imported`.
+        policy: what it may be used for, as docs/reference/rest.md has it.
     """
 
     id: str
@@ -107,6 +116,12 @@ class Key(_Record):
     hashes: tuple[str, ...]
     operations: tuple[str, ...]
     uri: str
+    state: str = "active"
+    version: int = 1
+    rotate_after: int | None = None
+    destroy_at: datetime | None = None
+    origin: str = "generated"
+    policy: Document = field(default_factory=dict)
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -123,6 +138,12 @@ class Key(_Record):
             hashes=take_texts(document, "hashes"),
             operations=take_texts(document, "operations"),
             uri=take(document, "uri", str),
+            state=take_or_none(document, "state", str) or "active",
+            version=take_or_none(document, "version", int) or 1,
+            rotate_after=take_or_none(document, "rotate_after", int),
+            destroy_at=None if document.get("destroy_at") is None else take_time(document, "destroy_at"),
+            origin=take_or_none(document, "origin", str) or "generated",
+            policy=take_or_none(document, "policy", dict) or {},
             document=document,
         )
 
@@ -130,6 +151,43 @@ class Key(_Record):
     def signs_messages(self) -> bool:
         """Whether it signs whole messages and no digests (Ed25519 and Ed448, RFC 8032)."""
         return self.mechanisms[:1] == ("EdDSA",)
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the data itself has to travel: the key signs messages, or its policy refuses a foreign digest."""
+        return self.signs_messages or self.policy.get("raw_digest") is False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportKey(_Record):
+    """What wraps one private key on its way into the appliance; `public_key` is DER, and it serves once."""
+
+    id: str
+    public_key: bytes
+    expires: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `import-key`."""
+        return cls(
+            id=take(document, "id", str),
+            public_key=take_bytes(document, "public_key"),
+            expires=take_time(document, "expires"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey(_Record):
+    """A private key that left the appliance wrapped, and the event that says so."""
+
+    wrapped: bytes
+    event: int
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `export`."""
+        return cls(wrapped=take_bytes(document, "wrapped"), event=take(document, "event", int), document=document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

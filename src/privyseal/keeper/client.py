@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,7 +144,7 @@ def _input_error(answer: Refused) -> PrivysealError:
     return InvalidRequestError.of(field, answer.detail)
 
 
-_ERRORS = {
+_ERRORS: dict[str, Callable[[Refused], Exception]] = {
     frames.LOCKED: lambda _: ApplianceLockedError("the appliance is locked; unlock it first"),
     frames.UNKNOWN_KEY: lambda _: KeyUnknownError(),
     frames.UNCOUNTED: lambda _: UncountedError(),
@@ -152,6 +153,10 @@ _ERRORS = {
     frames.TICKET_INVALID: lambda answer: TicketInvalidError(answer.detail),
     frames.POLICY: lambda answer: AccessRefusedError(Decision(allowed=False, reason=answer.detail)),
     frames.INPUT: _input_error,
+    frames.WANTED_POLICY: lambda answer: InvalidRequestError.of("policy", answer.detail),
+    frames.IMPORT_KEY: lambda answer: InvalidRequestError.of("import_key", answer.detail),
+    frames.WRAPPED: lambda answer: InvalidRequestError.of("wrapped", answer.detail),
+    frames.PUBLIC_KEY: lambda answer: InvalidRequestError.of("public_key", answer.detail),
 }
 
 

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from privyseal.keeper import backups, sealing, signing
+import msgspec
+
+from privyseal.keeper import backups, policies, sealing, signing
+from privyseal.keeper.counters import Counters
 from privyseal.keeper.domain import DamagedError, DomainKey
+from privyseal.keeper.life import Life, Private
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
+from privyseal.keeper.refused import RefusedError
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.wire import frames
@@ -22,38 +27,49 @@ from privyseal.wire.frames import Answer, PINProof, Refused, Request, SealedKey,
 OPENED_KEYS = 50_000
 QUICK_TYPES = frozenset({KeyType.P256, KeyType.ED25519})
 QUICK_INPUTS = 128
-
-
-class RefusedError(Exception):
-    """The request is refused; the answer says why."""
-
-    def __init__(self, code: str, detail: str, index: int | None = None) -> None:
-        super().__init__(detail)
-        self.answer = Refused(code, detail, index)
+_Proven = Sign | frames.ChangePolicy | frames.Rotate | frames.Export
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A key in use: its verb, its policy, and the fingerprint of the PIN key that opens it."""
+    """A key in use: its verb, its policy, and the fingerprint of the PIN key that opens it.
+
+    Attributes:
+        restricted: whether its policy asks for more than an allowed mechanism.
+        place: its record, without what was sealed.
+    """
 
     key: signing.SigningKey
     type: KeyType
     core: int
     policy: frames.Policy
     pin: bytes | None
+    restricted: bool
+    place: SealedKey
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A signing request that may be carried out: opened, proven and allowed."""
+    """A signing request that may be carried out: opened, proven and allowed.
+
+    Attributes:
+        uses: the number of the last of its uses, for a key whose policy limits them.
+        counter: that number, sealed.
+    """
 
     opened: Opened
     scheme: Scheme
     inputs: tuple[bytes, ...]
+    uses: int | None = None
+    counter: bytes | None = None
 
     def __call__(self, first: int, last: int) -> list[bytes]:
         """Sign a run of the inputs; raises RefusedError with the index of one that does not fit."""
         return [self._sign(index) for index in range(first, last)]
+
+    def answer(self, signatures: tuple[bytes, ...]) -> Answer:
+        """Give the answer with all signatures."""
+        return frames.Signatures(signatures, self.uses, self.counter)
 
     def _sign(self, index: int) -> bytes:
         try:
@@ -75,19 +91,25 @@ class Keyring:
         self._pins = PINs()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
         self._hits = self._misses = 0
+        self._counters = Counters()
+        self._life = Life(self, self._pins, self._counters)
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
         try:
             if isinstance(request, Sign):
                 ready = self.ready(request)
-                return frames.Signatures(tuple(ready(0, len(ready.inputs))))
+                return ready.answer(tuple(ready(0, len(ready.inputs))))
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
     def _manage(self, request: Request) -> Answer:
         return _MANAGED[type(request)](self, request)
+
+    def live(self, request: frames.Generate | frames.KeyLifeRequest) -> Answer:
+        """Carry out what belongs to a key's life beside its use."""
+        return self._life.handle(request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
@@ -98,13 +120,28 @@ class Keyring:
         else:
             self._prove(opened, request)
             self._hits += 1
-        _check_policy(opened, request)
+        if request.mechanism not in opened.policy.mechanisms:
+            raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
-        return Ready(opened, _scheme(*parameters), request.inputs)
+        scheme = _scheme(*parameters)
+        if opened.restricted or request.data:
+            return self._ready_within_limits(opened, scheme, request)
+        return Ready(opened, scheme, request.inputs)
+
+    def _ready_within_limits(self, opened: Opened, scheme: Scheme, request: Sign) -> Ready:
+        """Check what few policies restrict, and count the uses last: a use that is refused is none."""
+        policies.check_restrictions(opened.policy, opened.type, request)
+        inputs = policies.digests(request)
+        limit = opened.policy.max_uses
+        if limit is None:
+            return Ready(opened, scheme, inputs)
+        domain = self.domain()
+        uses = self._counters.take(domain, opened.place, request.counter, len(inputs), limit)
+        return Ready(opened, scheme, inputs, uses, self._counters.seal(domain, opened.place, uses))
 
     def is_quick(self, request: Request) -> bool:
         """Say whether a request is a few fast signatures with a key that is open, so that no thread is worth it."""
-        if not isinstance(request, Sign) or len(request.inputs) > QUICK_INPUTS:
+        if not isinstance(request, Sign) or len(request.inputs) > QUICK_INPUTS or request.data:
             return False
         opened = self._opened.get(request.seal)
         counted = isinstance(request.proof, PINProof) and request.proof.counted
@@ -135,14 +172,26 @@ class Keyring:
 
     def _open_inner(self, record: SealedKey, inner: bytes, request: Sign) -> Opened:
         policy, key_type = frames.policy(record.policy), KeyType(record.type)
-        if not policy.pin:
-            return Opened(signing.from_pkcs8(inner), key_type, record.core, policy, None)
+        private = self._private(record, inner, request)
+        pin = None if private.pin_key is None else self._pins.fingerprint(private.pin_key)
+        key, place = signing.from_pkcs8(private.pkcs8), msgspec.structs.replace(record, sealed=b"")
+        return Opened(key, key_type, record.core, policy, pin, policies.restricts(policy), place)
+
+    def open_private(self, request: frames.ChangePolicy | frames.Rotate | frames.Export) -> Private:
+        """Open the record of a request with its proof; raises as signing with it would."""
+        record = request.record
+        if record.core != request.core:
+            raise RefusedError(frames.DAMAGED, "the key is not in this core")
+        return self._private(record, sealing.open_outer(self.domain(), record), request)
+
+    def _private(self, record: SealedKey, inner: bytes, request: _Proven) -> Private:
+        if not frames.policy(record.policy).pin:
+            return Private(inner, None)
         pin_key = self._pin_key(request)
         try:
-            private = sealing.open_inner(record, inner, pin_key)
+            return Private(sealing.open_inner(record, inner, pin_key), pin_key)
         except DamagedError as error:
             raise _wrong_pin(request) from error
-        return Opened(signing.from_pkcs8(private), key_type, record.core, policy, self._pins.fingerprint(pin_key))
 
     def _prove(self, opened: Opened, request: Sign) -> None:
         self.domain()
@@ -153,7 +202,7 @@ class Keyring:
         if not hmac.compare_digest(self._pins.fingerprint(self._pin_key(request)), opened.pin):
             raise _wrong_pin(request)
 
-    def _pin_key(self, request: Sign) -> bytes:
+    def _pin_key(self, request: _Proven) -> bytes:
         match request.proof:
             case PINProof() as proof:
                 return self._pins.key(proof)
@@ -201,6 +250,7 @@ class Keyring:
             self._domain = self._tickets = None
             self._opened.clear()
             self._pins.clear()
+            self._life.forget()
         return frames.Done()
 
     def _install(self, domain: DomainKey, ended: tuple[str, ...]) -> None:
@@ -213,20 +263,6 @@ class Keyring:
     def measure(self) -> Answer:
         """Give numbers for monitoring."""
         return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
-
-    def generate(self, request: frames.Generate) -> Answer:
-        """Make a key and seal it; the private half is forgotten until it is used."""
-        domain, key_type = self.domain(), KeyType(request.type)
-        private = signing.generate(key_type)
-        pin_key = None
-        if request.pin is not None:
-            pin_key = self._pins.key(PINProof(request.pin, request.salt, counted=True))
-        names = tuple(mechanism.value for mechanism in key_type.mechanisms)
-        policy = frames.encode_policy(frames.Policy(names, pin_key is not None))
-        blank = SealedKey(request.id, request.core, request.type, 1, policy, b"")
-        record = sealing.close(domain, blank, signing.to_pkcs8(private), pin_key)
-        tag = None if pin_key is None else domain.pin_tag(request.core, pin_key)
-        return frames.Generated(record, signing.to_spki(private), tag)
 
     def login(self, request: frames.Login) -> Answer:
         """Turn a PIN into a ticket. Whether any key has this PIN, the tag tells the store."""
@@ -243,14 +279,19 @@ class Keyring:
 
 _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.BackupKey: Keyring.backup_key,
-    frames.Generate: Keyring.generate,
+    frames.ChangePolicy: Keyring.live,
+    frames.Export: Keyring.live,
+    frames.Generate: Keyring.live,
+    frames.Import: Keyring.live,
     frames.Inspect: lambda keyring, _: keyring.inspect(),
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
     frames.Logout: Keyring.logout,
     frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.NewImportKey: Keyring.live,
     frames.OpenBackup: Keyring.open_backup,
     frames.Provision: Keyring.provision,
+    frames.Rotate: Keyring.live,
     frames.SealBackup: Keyring.seal_backup,
     frames.Unlock: Keyring.unlock,
 }
@@ -265,23 +306,20 @@ def refusal(error: Exception) -> Refused:
             return Refused(frames.UNCOUNTED, "reserve an attempt first")
         case TicketError():
             return Refused(frames.TICKET_INVALID, str(error))
+        case signing.ForeignKeyError():
+            return Refused(frames.WRAPPED, str(error))
         case DamagedError():
             return Refused(frames.DAMAGED, "the sealed record does not open: it was altered or is from elsewhere")
         case _:
             return Refused(frames.FAILED, f"the keeper failed with {type(error).__name__}")
 
 
-def _wrong_pin(request: Sign) -> RefusedError:
+def _wrong_pin(request: _Proven) -> RefusedError:
     if isinstance(request.proof, TicketProof):
         return RefusedError(frames.PIN_REQUIRED, "the PIN of this login is not the key's")
     if isinstance(request.proof, PINProof) and not request.proof.counted:
         return RefusedError(frames.UNCOUNTED, "reserve an attempt first")
     return RefusedError(frames.PIN_INCORRECT, "the PIN does not fit the key")
-
-
-def _check_policy(opened: Opened, request: Sign) -> None:
-    if request.mechanism not in opened.policy.mechanisms:
-        raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
 
 
 @lru_cache(maxsize=1024)

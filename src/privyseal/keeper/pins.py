@@ -90,6 +90,11 @@ class Remembered(Generic[_Value]):
             if len(self._values) > self._size:
                 self._values.popitem(last=False)
 
+    def pop(self, name: bytes) -> _Value | None:
+        """Give what is remembered under a name, and forget it."""
+        with self._lock:
+            return self._values.pop(name, None)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

@@ -128,7 +128,7 @@ class Batch:
 
     def _answer(self) -> Answer:
         try:
-            return frames.Signatures(tuple(signature for run in self._runs for signature in run.result()))
+            return self._ready.answer(tuple(signature for run in self._runs for signature in run.result()))
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
             return refusal(error)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -79,7 +80,7 @@ def generate(key_type: KeyType) -> PrivateKey:
             return ec.generate_private_key(primitives.CURVES[key_type])
         case Family.ED:
             return _EDWARDS[key_type]()
-        case Family.RSA:
+        case _:
             return rsa.generate_private_key(65537, key_type.bits)
 
 
@@ -93,6 +94,68 @@ def to_pkcs8(key: PrivateKey) -> bytes:
 def to_spki(key: PrivateKey) -> bytes:
     """Write the public half as SubjectPublicKeyInfo (DER)."""
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+class ForeignKeyError(Exception):
+    """A key from elsewhere cannot be kept here; the message says why."""
+
+
+def from_elsewhere(der: bytes) -> tuple[PrivateKey, KeyType]:
+    """Load and check a private key that was not made here (PKCS #8, DER); raises ForeignKeyError.
+
+    The loader checks that an EC point is on its curve and that RSA's numbers belong together (SP 800-56B, 6.4.1).
+    """
+    try:
+        key = serialization.load_der_private_key(der, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ForeignKeyError("it is no consistent private key in PKCS #8 (DER, not encrypted)") from error
+    key_type = _TYPES.get(_form(key))
+    if key_type is None:
+        offered = ", ".join(one.value for one in KeyType)
+        raise ForeignKeyError(f"keys of this type and size are not kept here; these are: {offered}")
+    if isinstance(key, rsa.RSAPrivateKey):
+        _check_rsa(key)
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        _check_ec(key)
+    assert isinstance(key, PrivateKey)  # noqa: S101 - no other kind has a form
+    return key, key_type
+
+
+def _form(key: object) -> tuple[str, object]:
+    """Say what tells key types apart."""
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            return "ec", key.curve.name
+        case rsa.RSAPrivateKey():
+            return "rsa", key.key_size
+        case _:
+            return type(key).__name__.lower(), None
+
+
+_TYPES: dict[tuple[str, object], KeyType] = {
+    **{("ec", curve.name): key_type for key_type, curve in primitives.CURVES.items()},
+    **{("rsa", one.bits): one for one in KeyType if one.family is Family.RSA},
+    ("ed25519privatekey", None): KeyType.ED25519,
+    ("ed448privatekey", None): KeyType.ED448,
+}
+_SMALLEST_EXPONENT = 65537  # FIPS 186-5, section A.1.1: 2^16 < e < 2^256, odd
+_EXPONENT_BITS = 256
+
+
+def _check_rsa(key: rsa.RSAPrivateKey) -> None:
+    exponent = key.public_key().public_numbers().e
+    if exponent < _SMALLEST_EXPONENT or exponent.bit_length() > _EXPONENT_BITS:
+        raise ForeignKeyError("its public exponent must be 65537 or more, with at most 256 bits")
+    numbers = key.private_numbers()
+    if abs(numbers.p - numbers.q).bit_length() <= key.key_size // 2 - 100:  # FIPS 186-5, section A.1.3
+        raise ForeignKeyError("its primes are too close to each other")
+
+
+def _check_ec(key: ec.EllipticCurvePrivateKey) -> None:
+    numbers = key.private_numbers()
+    derived = ec.derive_private_key(numbers.private_value, key.curve).public_key().public_numbers()
+    if derived != numbers.public_numbers:
+        raise ForeignKeyError("its public half does not belong to it")
 
 
 def from_pkcs8(der: bytes) -> SigningKey:

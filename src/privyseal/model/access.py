@@ -14,7 +14,10 @@ class Operation(enum.Enum):
     CORE_LOGIN = "core:login"
     CORE_MANAGE = "core:manage"
     KEY_DESTROY = "key:destroy"
+    KEY_EXPORT = "key:export"
     KEY_GENERATE = "key:generate"
+    KEY_IMPORT = "key:import"
+    KEY_MANAGE = "key:manage"
     KEY_READ = "key:read"
     KEY_SIGN = "key:sign"
     KEY_VERIFY = "key:verify"
@@ -23,7 +26,15 @@ class Operation(enum.Enum):
     USER_MANAGE = "user:manage"
 
 
-RULE_OPERATIONS = (Operation.KEY_DESTROY, Operation.KEY_GENERATE, Operation.KEY_READ, Operation.KEY_SIGN)
+RULE_OPERATIONS = (
+    Operation.KEY_DESTROY,
+    Operation.KEY_EXPORT,
+    Operation.KEY_GENERATE,
+    Operation.KEY_IMPORT,
+    Operation.KEY_MANAGE,
+    Operation.KEY_READ,
+    Operation.KEY_SIGN,
+)
 """What may stand in an access rule; the others go by role."""
 
 

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-KEY_OPERATIONS = ("key:destroy", "key:export", "key:policy", "key:rotate", "key:sign")
+KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign")
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (

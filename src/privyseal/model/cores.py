@@ -5,6 +5,8 @@ from datetime import datetime
 
 PIN_MIN = 8
 PIN_MAX = 128
+DESTROY_DAYS = (7, 365)
+"""The shortest and the longest time between the request to destroy a key and its end."""
 MANUFACTURER = "Privyseal"
 MODEL = "Privyseal core"
 
@@ -20,6 +22,8 @@ class Core:
         serial: the token's serial number, decimal digits; PKCS #11 hosts use it as slot id too.
         token_label: what PKCS #11 hosts see as the token's label, at most 32 bytes of UTF-8.
         revision: counts the changes to its keys, so that a listing can be revalidated.
+        destroy_days: the least number of days between the request to destroy a key and its end; 0 lets administrators
+            destroy one at once.
     """
 
     number: int
@@ -32,3 +36,4 @@ class Core:
     model: str
     revision: int
     created: datetime
+    destroy_days: int = 30

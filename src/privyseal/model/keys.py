@@ -85,6 +85,11 @@ class Key:
         sealed: the private half as only the keeper can open it.
         policy: what the seal binds the key to, as the keeper wrote it (msgpack of `wire.frames.Policy`).
         version: how often the key was rotated, from 1.
+        disabled: whether it refuses use until it is enabled again.
+        destroy_at: when it will be destroyed; it refuses use from the moment that this is said.
+        rotate_after: days after which the appliance makes a new version by itself.
+        version_created: when this version was made; None means with the key.
+        current: whether this is the newest version.
     """
 
     id: str
@@ -97,6 +102,18 @@ class Key:
     policy: bytes
     version: int
     created: datetime
+    disabled: bool = False
+    destroy_at: datetime | None = None
+    rotate_after: int | None = None
+    version_created: datetime | None = None
+    current: bool = True
+
+    @property
+    def state(self) -> str:
+        """Whether it may be used: `active`, `disabled`, or `scheduled` for destruction."""
+        if self.destroy_at is not None:
+            return "scheduled"
+        return "disabled" if self.disabled else "active"
 
     @property
     def hashes(self) -> tuple[Hash, ...]:

@@ -24,7 +24,8 @@ from privyseal.operations.repeat import Answers
 from privyseal.store import approvals, attempts, cores, users
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
-from privyseal.wire.frames import SealedKey
+from privyseal.wire import frames
+from privyseal.wire.frames import Policy, SealedKey
 
 _REMEMBERED_KEYS = 20_000
 _DIGITS = 18  # of a core's number; Python refuses to read more than some thousands
@@ -76,17 +77,34 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """A key with what the keeper needs: its record and the record's name."""
+    """A key with what the keeper needs: its record and the record's name.
+
+    Attributes:
+        unusable: why its private half may not be used now, None when it may be.
+    """
 
     key: Key
     record: SealedKey
     seal: bytes
+    policy: Policy
+    unusable: str | None
 
     @classmethod
     def of(cls, key: Key) -> "KnownKey":
         """Prepare a key for the keeper."""
         record = SealedKey(key.id, key.core, key.type.value, key.version, key.policy, key.sealed)
-        return cls(key, record, sealing.name(record))
+        policy = frames.policy(key.policy)
+        return cls(key, record, sealing.name(record), policy, _why_unusable(key, policy))
+
+
+def _why_unusable(key: Key, policy: Policy) -> str | None:
+    if key.destroy_at is not None:
+        return f"key '{key.label}' is scheduled for destruction and refuses use; `privyseal key restore` undoes that"
+    if key.disabled:
+        return f"key '{key.label}' is disabled; `privyseal key enable` undoes that"
+    if not key.current and not policy.sign_with_old_versions:
+        return f"version {key.version} of key '{key.label}' is not the current one and signs no more"
+    return None
 
 
 @dataclass(slots=True)

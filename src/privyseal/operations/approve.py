@@ -23,11 +23,12 @@ from privyseal.errors import (
 )
 from privyseal.model.access import Decision, Operation
 from privyseal.model.approvals import Approval, ApprovalState, Quorum
-from privyseal.model.event import Outcome
+from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.look import look
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import approvals, events
+from privyseal.store.store import generation
 from privyseal.store.times import now
 
 LIFE = timedelta(hours=24)
@@ -62,6 +63,25 @@ def use(connection: Connection, approval: int | None) -> None:
     """Use an approval up in the transaction that does what was approved. Raises StaleDecisionError if it is gone."""
     if approval is not None and not approvals.use(connection, approval):
         raise StaleDecisionError("the approval was used or refused meanwhile")
+
+
+async def record(appliance: Appliance, caller: Caller, new: Sequence[Event], approval: int | None) -> int:
+    """Write events and use up the approval of what they tell of; gives the number of the first event.
+
+    Raises StaleDecisionError, UnavailableError.
+    """
+    basis = caller.snapshot.generation
+    if approval is None:
+        return await appliance.recorder.record(new, basis)
+
+    def run() -> int:
+        with appliance.store.write() as connection:
+            if generation(connection) != basis:
+                raise StaleDecisionError("rules, users or keys have changed")
+            use(connection, approval)
+            return events.append(connection, new)
+
+    return await asyncio.to_thread(run)
 
 
 def subject(caller: Caller, act: Act, wanted: Wanted) -> str:

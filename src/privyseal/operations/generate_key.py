@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from privyseal.access.decide import decide
 from privyseal.errors import AccessRefusedError, ConflictError, InvalidRequestError, StaleDecisionError
@@ -12,40 +14,72 @@ from privyseal.model.keys import Key, KeyType
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.repeat import Repeat, claim, keep
-from privyseal.store import events, keys
+from privyseal.operations.repeat import Repeat, claim
+from privyseal.operations.repeat import keep as keep_answer
+from privyseal.store import events, key_life, keys
 from privyseal.store.store import Store, generation
 from privyseal.store.times import now
-from privyseal.wire import frames, names
+from privyseal.wire import frames, names, policies
 
 
 async def generate_key(
-    appliance: Appliance, caller: Caller, act: Act, core_ref: str, label: str, key_type: KeyType, pin: str | None
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    core_ref: str,
+    label: str,
+    key_type: KeyType,
+    pin: str | None,
+    policy: Mapping[str, Any] | None = None,
 ) -> Key:
     """Make a key.
 
+    Args:
+        policy: what its policy shall restrict, see `wire.policies`; None allows everything but to leave.
+
     Raises:
-        InvalidRequestError: label or PIN do not fit, or this core wants a PIN.
+        InvalidRequestError: label, PIN or policy do not fit, or this core wants a PIN.
         ConflictError: the label is taken in this core.
         NotFoundError, AccessRefusedError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
+    act.mechanism = key_type.value
+    core = await place_for(appliance, caller, act, core_ref, label, pin, Operation.KEY_GENERATE)
+    wanted = policies.changed(policies.EVERYTHING, policy or {}, key_type)
+    made = await appliance.keeper.ask(
+        frames.Generate(os.urandom(8).hex(), core.number, key_type.value, pin, core.pin_salt, wanted), frames.Generated
+    )
+    return await keep(appliance, caller, act, made, label)
+
+
+async def place_for(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    core_ref: str,
+    label: str,
+    pin: str | None,
+    operation: Operation,
+) -> Core:
+    """Give the core in which the caller may put a new key with this label and PIN; raises as `generate_key`."""
     core = caller.snapshot.core(core_ref)
-    act.core, act.key, act.mechanism = core.number, label[:128], key_type.value
+    act.core, act.key = core.number, label[:128]
     names.label(label)
-    require_entry(caller, core, Operation.KEY_GENERATE, label)
+    require_entry(caller, core, operation, label)
     rules = caller.snapshot.rules_of(caller.user, core)
-    decision = decide(caller.user, Operation.KEY_GENERATE, core.number, label, rules)
+    decision = decide(caller.user, operation, core.number, label, rules)
     if not decision.allowed:
         raise AccessRefusedError(decision)
     _check_pin(core, pin)
     await asyncio.to_thread(_check_label, appliance.store, core.number, label)  # before a minute of RSA-8192
-    made = await appliance.keeper.ask(
-        frames.Generate(os.urandom(8).hex(), core.number, key_type.value, pin, core.pin_salt), frames.Generated
-    )
-    key = _key(made, label, key_type)
-    act.key = key.id
-    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{label}', type {key_type.value}")
-    await asyncio.to_thread(_keep, appliance.store, caller, key, made.pin_tag, event, act.repeat)
+    return core
+
+
+async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Generated, label: str) -> Key:
+    """Keep a key that the keeper made or took in, with its event. Raises ConflictError, StaleDecisionError."""
+    key = _key(made, label)
+    act.key, act.mechanism = key.id, key.type.value
+    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{label}', type {key.type.value}")
+    await asyncio.to_thread(_keep, appliance.store, caller, key, made, event, act.repeat)
     return key
 
 
@@ -62,13 +96,13 @@ def _check_label(store: Store, core: int, label: str) -> None:
             raise ConflictError(f"core {core} has a key with label '{label}' already")
 
 
-def _key(made: frames.Generated, label: str, key_type: KeyType) -> Key:
+def _key(made: frames.Generated, label: str) -> Key:
     record = made.record
     return Key(
         id=record.id,
         core=record.core,
         label=label,
-        type=key_type,
+        type=KeyType(record.type),
         public_key=made.public_key,
         has_pin=made.pin_tag is not None,
         sealed=record.sealed,
@@ -78,11 +112,13 @@ def _key(made: frames.Generated, label: str, key_type: KeyType) -> Key:
     )
 
 
-def _keep(store: Store, caller: Caller, key: Key, pin_tag: bytes | None, event: Event, repeat: Repeat | None) -> None:
+def _keep(store: Store, caller: Caller, key: Key, made: frames.Generated, event: Event, repeat: Repeat | None) -> None:
     with store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
         claim(connection, repeat)
-        keys.add(connection, key, pin_tag)
+        keys.add(connection, key, made.pin_tag)
+        if made.counter is not None:
+            key_life.set_counter(connection, key, made.counter)
         events.append(connection, [event])
-        keep(connection, repeat, key)
+        keep_answer(connection, repeat, key)

@@ -2,14 +2,14 @@
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from privyseal.access.attempts import key_subject
 from privyseal.errors import ConflictError, InvalidRequestError
 from privyseal.model.access import Operation, Role
-from privyseal.model.cores import MANUFACTURER, MODEL, Core
+from privyseal.model.cores import DESTROY_DAYS, MANUFACTURER, MODEL, Core
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import find_key, require_entry
 from privyseal.operations.look import look
@@ -64,10 +64,13 @@ async def get_core(appliance: Appliance, caller: Caller, act: Act, core_ref: str
     return await look(appliance, lambda connection: _counted(connection, core))
 
 
-async def create_core(appliance: Appliance, caller: Caller, act: Act, name: str, *, pin_required: bool) -> CountedCore:
+async def create_core(
+    appliance: Appliance, caller: Caller, act: Act, name: str, *, pin_required: bool, destroy_days: int = 30
+) -> CountedCore:
     """Make a core. Raises ConflictError when the name is taken."""
     require_role(caller, Operation.CORE_MANAGE)
-    core = blank_core(_checked_name(name), pin_required=pin_required)
+    _check_values({"destroy_days": destroy_days})
+    core = replace(blank_core(_checked_name(name), pin_required=pin_required), destroy_days=destroy_days)
     return await change(
         appliance, caller, act, f"core '{name}'", lambda connection: CountedCore(cores.add(connection, core), 0)
     )
@@ -125,6 +128,9 @@ def _checked_name(name: str) -> str:
 def _check_values(values: dict[str, object]) -> None:
     if "name" in values:
         _checked_name(str(values["name"]))
+    days = values.get("destroy_days", 0)
+    if days != 0 and days not in range(DESTROY_DAYS[0], DESTROY_DAYS[1] + 1):
+        raise InvalidRequestError.of("destroy_days", f"this is 0, or {DESTROY_DAYS[0]} to {DESTROY_DAYS[1]} days")
     for field, length in _TEXT_LENGTHS.items():
         value = str(values.get(field, "x"))
         if not value.isprintable() or not 1 <= len(value.encode()) <= length:

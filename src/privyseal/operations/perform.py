@@ -22,6 +22,7 @@ from privyseal.errors import (
     KeyNotFoundError,
     MalformedJSONError,
     NotFoundError,
+    PINRequiredError,
     PrivysealError,
     StaleDecisionError,
     UnavailableError,
@@ -35,7 +36,8 @@ from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
-_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
+# The last of these rests on what a key was.
+_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError, PINRequiredError)
 _NO_EVENTS = (
     MalformedJSONError,
     InvalidRequestError,

@@ -23,11 +23,14 @@ from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.approve import Wanted, approved, use, words_for
+from privyseal.operations.count_uses import count_in, counter_of
 from privyseal.operations.find_key import find_key
+from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
 from privyseal.store import events
 from privyseal.store.store import generation
+from privyseal.wire import frames
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for
 
@@ -59,20 +62,24 @@ async def sign(
     *,
     digest: bytes | None = None,
     data: bytes | None = None,
+    version: int | None = None,
 ) -> Signed:
-    """Sign one digest, or data that is hashed here first.
+    """Sign one digest, or data that is hashed here first, or in the keeper where the key's policy wants that.
 
     Args:
         place: the core's number or name, and the key's id or label.
         secret: a PIN, a ticket, or neither.
+        version: of the key; None means the current one.
 
     Raises:
         InvalidRequestError, NotFoundError, KeyNotFoundError, AccessRefusedError, PINError, SecretLockedError,
         TooManyAttemptsError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
-    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme, value = given_input(known.key, words, digest, data)
-    return await _carry_out(appliance, caller, act, known, scheme, (value,), secret)
+    if data is not None and not known.policy.raw_digest:
+        return await _carry_out(appliance, caller, act, known, scheme, secret, (value,), data=data)
+    return await _carry_out(appliance, caller, act, known, scheme, secret, (value,))
 
 
 async def sign_batch(
@@ -83,12 +90,25 @@ async def sign_batch(
     words: Words,
     secret: Secret,
     digests: Sequence[bytes],
+    version: int | None = None,
 ) -> Signed:
     """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
-    known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
+    known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme = _scheme(known.key, words, hashed_here=False)
     _check_batch(known.key, scheme, digests)
-    return await _carry_out(appliance, caller, act, known, scheme, tuple(digests), secret)
+    return await _carry_out(appliance, caller, act, known, scheme, secret, tuple(digests))
+
+
+async def _usable(
+    appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], version: int | None
+) -> KnownKey:
+    if version is None:
+        known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)
+    else:
+        known = await find_version(appliance, caller, act, place, Operation.KEY_SIGN, version)
+    if known.unusable is not None:
+        require_usable(known)
+    return known
 
 
 async def _carry_out(
@@ -97,13 +117,22 @@ async def _carry_out(
     act: Act,
     known: KnownKey,
     scheme: Scheme,
-    inputs: tuple[bytes, ...],
     secret: Secret,
+    inputs: tuple[bytes, ...],
+    *,
+    data: bytes | None = None,
 ) -> Signed:
+    """Carry out (5) to (7). With `data`, that goes to the keeper in the place of its digest."""
     act.mechanism = scheme.name
     approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
-    values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return await _record(appliance, caller, act, inputs, values, approval)  # (6) (7)
+    sent = inputs if data is None else (data,)
+    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    answer = await signatures(appliance, caller, known, scheme, sent, secret, data=data is not None, counter=counter)
+    new = _events(appliance, caller, act, inputs)
+    if approval is not None or answer.counter is not None:
+        return await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
+    kept = act.keeps(lambda number: Signed(answer.values, number))
+    return Signed(answer.values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
 
 
 async def _approval(
@@ -160,33 +189,29 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-async def _record(
+def _events(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> list[Event]:
+    event = act.event
+    return [
+        event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
+    ]
+
+
+def _record_at_once(
     appliance: Appliance,
     caller: Caller,
     act: Act,
-    inputs: Sequence[bytes],
-    values: Sequence[bytes],
+    known: KnownKey,
+    answer: frames.Signatures,
+    new: list[Event],
     approval: int | None,
 ) -> Signed:
-    event = act.event
-    new = [
-        event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
-    ]
-    if approval is not None:
-        return await asyncio.to_thread(_record_approved, appliance, caller, act, new, values, approval)
-    kept = act.keeps(lambda number: Signed(values, number))
-    return Signed(values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
-
-
-def _record_approved(
-    appliance: Appliance, caller: Caller, act: Act, new: Sequence[Event], values: Sequence[bytes], approval: int
-) -> Signed:
-    """Write the events and use the approval up, or neither."""
+    """Write the events, use the approval up and keep the count of uses, or nothing of it."""
     with appliance.store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
         repeat.claim(connection, act.repeat)
         use(connection, approval)
-        signed = Signed(values, events.append(connection, new))
+        counted = new if answer.counter is None else count_in(connection, known, answer, new)
+        signed = Signed(answer.values, events.append(connection, counted))
         repeat.keep(connection, act.repeat, signed)
         return signed

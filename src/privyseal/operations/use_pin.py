@@ -1,15 +1,22 @@
-"""Asking the keeper for signatures with a PIN, a ticket or neither; wrong PINs are counted before anybody is told."""
+"""Asking the keeper to use a key with a PIN, a ticket or neither; wrong PINs are counted before anybody is told."""
+
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from privyseal.access.attempts import pin_subjects
-from privyseal.errors import PINIncorrectError
+from privyseal.errors import PINIncorrectError, StaleDecisionError
 from privyseal.keeper.client import KeyUnknownError, UncountedError, WrongPINError
 from privyseal.model.mechanisms import Scheme
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.attempt import attempt
 from privyseal.operations.perform import Caller
 from privyseal.wire import frames, names
+
+_Answer = TypeVar("_Answer", bound=frames.Answer)
+_Proof: TypeAlias = frames.PINProof | frames.TicketProof | None
+_Using: TypeAlias = frames.Sign | frames.ChangePolicy | frames.Rotate | frames.Export
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -30,30 +37,63 @@ async def signatures(
     scheme: Scheme,
     inputs: tuple[bytes, ...],
     secret: Secret,
-) -> tuple[bytes, ...]:
-    """Sign every input; raises the PIN errors, ApplianceLockedError, UnavailableError or InvalidRequestError."""
+    *,
+    data: bool = False,
+    counter: bytes | None = None,
+) -> frames.Signatures:
+    """Sign every input; raises as `use` does.
+
+    Args:
+        data: whether the inputs are data that the keeper hashes.
+        counter: the sealed count of uses, for a key that has one.
+    """
+
+    def request(proof: _Proof) -> frames.Sign:
+        return _sign(caller, known, scheme, inputs, proof, data=data, counter=counter)
+
+    return await use(appliance, caller, known, secret, request, frames.Signatures)
+
+
+async def use(
+    appliance: Appliance,
+    caller: Caller,
+    known: KnownKey,
+    secret: Secret,
+    request: Callable[[_Proof], _Using],
+    expected: type[_Answer],
+) -> _Answer:
+    """Ask the keeper for something that the key's PIN guards.
+
+    Args:
+        request: makes the request for a proof; it may be called twice.
+
+    Raises:
+        The PIN errors, ApplianceLockedError, AccessRefusedError, UnavailableError, InvalidRequestError,
+        StaleDecisionError
+    """
     if secret.pin is None or not known.key.has_pin:
         proof = None if secret.ticket is None else frames.TicketProof(secret.ticket)
-        return await _ask(appliance, known, _request(caller, known, scheme, inputs, proof))
+        return await _ask(appliance, known, request(proof), expected)
     names.pin(secret.pin)
     salt = caller.snapshot.cores[known.key.core].pin_salt
     subjects = pin_subjects(caller.user.name, known.key.core, known.key.id)
     if caller.snapshot.guarded.isdisjoint(subjects):
         try:
-            request = _request(caller, known, scheme, inputs, frames.PINProof(secret.pin, salt, counted=False))
-            return await _ask(appliance, known, request)
+            return await _ask(appliance, known, request(frames.PINProof(secret.pin, salt, counted=False)), expected)
         except UncountedError:  # a PIN that the keeper does not recognise for this key
             pass
-    request = _request(caller, known, scheme, inputs, frames.PINProof(secret.pin, salt, counted=True))
-    return await _counted(appliance, known, subjects, request)
+    if await appliance.current() is not caller.snapshot:  # no attempt is counted against a PIN that was changed
+        raise StaleDecisionError("rules, users or keys have changed")
+    counted = request(frames.PINProof(secret.pin, salt, counted=True))
+    return await _counted(appliance, known, subjects, counted, expected)
 
 
 async def _counted(
-    appliance: Appliance, known: KnownKey, subjects: tuple[str, ...], request: frames.Sign
-) -> tuple[bytes, ...]:
+    appliance: Appliance, known: KnownKey, subjects: tuple[str, ...], request: _Using, expected: type[_Answer]
+) -> _Answer:
     async with attempt(appliance, subjects, appliance.pin_limits) as trial:
         try:
-            return await _ask(appliance, known, request)
+            return await _ask(appliance, known, request, expected)
         except WrongPINError:
             await trial.failed()
             raise PINIncorrectError(
@@ -63,21 +103,23 @@ async def _counted(
             ) from None
 
 
-async def _ask(appliance: Appliance, known: KnownKey, request: frames.Sign) -> tuple[bytes, ...]:
+async def _ask(appliance: Appliance, known: KnownKey, request: _Using, expected: type[_Answer]) -> _Answer:
     try:
-        answer = await appliance.keeper.ask(request, frames.Signatures)
+        return await appliance.keeper.ask(request, expected)
     except KeyUnknownError:
         with_record = msgspec.structs.replace(request, record=known.record)
-        answer = await appliance.keeper.ask(with_record, frames.Signatures)
-    return answer.values
+        return await appliance.keeper.ask(with_record, expected)
 
 
-def _request(
+def _sign(
     caller: Caller,
     known: KnownKey,
     scheme: Scheme,
     inputs: tuple[bytes, ...],
-    proof: frames.PINProof | frames.TicketProof | None,
+    proof: _Proof,
+    *,
+    data: bool,
+    counter: bytes | None,
 ) -> frames.Sign:
     return frames.Sign(
         seal=known.seal,
@@ -91,4 +133,6 @@ def _request(
         inputs=inputs,
         proof=proof,
         record=None,
+        data=data,
+        counter=counter,
     )

@@ -9,7 +9,7 @@ from privyseal.model.access import Operation
 from privyseal.model.event import Outcome
 from privyseal.model.mechanisms import Scheme
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.find_key import find_key
+from privyseal.operations.find_version import find_version
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.sign import Words, given_input
 from privyseal.wire import primitives
@@ -33,9 +33,13 @@ async def verify(
     *,
     digest: bytes | None = None,
     data: bytes | None = None,
+    version: int | None = None,
 ) -> Verified:
-    """Check a signature over a digest or over data; needs the right to see the key. Raises as `sign` does."""
-    known = await find_key(appliance, caller, act, *place, Operation.KEY_READ)
+    """Check a signature over a digest or over data; needs the right to see the key. Raises as `sign` does.
+
+    A key that is disabled or scheduled for destruction verifies, and so does each of its versions.
+    """
+    known = await find_version(appliance, caller, act, place, Operation.KEY_READ, version)
     scheme, value = given_input(known.key, words, digest, data)
     act.mechanism = scheme.name
     valid = await asyncio.to_thread(_is_valid, known.key.public_key, scheme, value, signature)

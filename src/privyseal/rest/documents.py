@@ -16,6 +16,7 @@ from privyseal.operations.manage_users import Account
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
 from privyseal.store.times import from_micros
+from privyseal.wire import frames, policies
 from privyseal.wire.uri import key_uri
 
 Document = dict[str, Any]
@@ -35,6 +36,7 @@ def core_document(counted: CountedCore) -> Document:
         "name": core.name,
         "pin_required": core.pin_required,
         "keys": counted.keys,
+        "destroy_days": core.destroy_days,
         "created": timestamp(core.created),
         "pin": {"min": PIN_MIN, "max": PIN_MAX},
         "token": {
@@ -50,7 +52,8 @@ def core_document(counted: CountedCore) -> Document:
 
 
 def key_document(caller: Caller, core: Core, key: Key) -> Document:
-    """Write a key as this caller may see it."""
+    """Write a key as this caller may see it; what it can do is what its policy leaves of what its type can."""
+    policy = frames.policy(key.policy)
     return {
         "id": key.id,
         "core": key.core,
@@ -59,10 +62,17 @@ def key_document(caller: Caller, core: Core, key: Key) -> Document:
         "pin": key.has_pin,
         "created": timestamp(key.created),
         "public_key": base64.b64encode(key.public_key).decode(),
-        "mechanisms": [mechanism.value for mechanism in key.type.mechanisms],
-        "hashes": [hash_.value for hash_ in key.hashes],
+        "mechanisms": list(policy.mechanisms),
+        "hashes": [hash_.value for hash_ in key.hashes if policy.hashes is None or hash_.value in policy.hashes],
         "operations": allowed_operations(caller, key.core, key.label, RULE_OPERATIONS),
         "uri": key_uri(core, key),
+        "state": key.state,
+        "version": key.version,
+        "version_created": timestamp(key.version_created or key.created),
+        "rotate_after": key.rotate_after,
+        "destroy_at": None if key.destroy_at is None else timestamp(key.destroy_at),
+        "origin": policy.origin,
+        "policy": policies.document(policy),
     }
 
 

@@ -62,7 +62,7 @@ async def _sign(request: Request) -> object:
     async def operation(caller: Caller) -> Signed:
         return await sign(
             request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket),
-            digest=body.digest, data=body.data,
+            digest=body.digest, data=body.data, version=body.version,
         )  # fmt: skip
 
     return _signature(await perform(request.appliance, request.credentials, act, operation))
@@ -77,8 +77,9 @@ async def _sign_batch(request: Request) -> object:
 
     async def operation(caller: Caller) -> Signed:
         return await sign_batch(
-            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests
-        )
+            request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests,
+            body.version,
+        )  # fmt: skip
 
     return _signatures(await perform(request.appliance, request.credentials, act, operation))
 
@@ -93,7 +94,7 @@ async def _verify(request: Request) -> object:
     async def operation(caller: Caller) -> Verified:
         return await verify(
             request.appliance, caller, act, request.place, _words(body), body.signature,
-            digest=body.digest, data=body.data,
+            digest=body.digest, data=body.data, version=body.version,
         )  # fmt: skip
 
     return _verified(await perform(request.appliance, request.credentials, act, operation))

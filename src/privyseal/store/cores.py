@@ -23,6 +23,7 @@ def add(connection: Connection, core: Core) -> Core:
             model=core.model,
             revision=core.revision,
             created=to_micros(core.created),
+            destroy_days=core.destroy_days,
         )
     )
     changed(connection)

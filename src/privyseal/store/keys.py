@@ -59,7 +59,7 @@ def page(
 
 
 def remove(connection: Connection, key: Key) -> None:
-    """Remove a key."""
+    """Remove a key with all its versions."""
     connection.execute(delete(keys).where(keys.c.id == key.id))
     cores.touch(connection, key.core)
     changed(connection)
@@ -91,4 +91,8 @@ def _key(row: Row[tuple[object, ...]]) -> Key:
         policy=row.policy,
         version=row.version,
         created=from_micros(row.created),
+        disabled=row.disabled,
+        destroy_at=None if row.destroy_at is None else from_micros(row.destroy_at),
+        rotate_after=row.rotate_after,
+        version_created=None if row.version_created is None else from_micros(row.version_created),
     )

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -57,6 +58,7 @@ cores = Table(
     Column("model", String(16), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("destroy_days", Integer, nullable=False, server_default="30"),
 )
 
 users = Table(
@@ -95,6 +97,11 @@ keys = Table(
     Column("policy", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("destroy_at", BigInteger, index=True),
+    Column("rotate_after", Integer),
+    Column("rotate_at", BigInteger, index=True),
+    Column("version_created", BigInteger),
     UniqueConstraint("core", "label", name="uq_keys_core_label"),
     Index("ix_keys_core_number", "core", "number"),
     Index("ix_keys_core_pin_tag", "core", "pin_tag"),
@@ -189,4 +196,34 @@ replays = Table(
     Column("status", Integer, nullable=False),
     Column("answer", Text, nullable=False),
     Column("expires", BigInteger, nullable=False, index=True),
+)
+
+key_versions = Table(
+    "key_versions",  # those before the current one, which is in `keys`
+    metadata,
+    Column("key", String(16), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("has_pin", Boolean, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("policy", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+key_counters = Table(
+    "key_counters",
+    metadata,
+    Column("key", String(16), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("uses", BigInteger, nullable=False),  # what the keeper counted; `sealed` says the same
+    Column("delivered", BigInteger, nullable=False),  # signatures on record; never more than the policy allows
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+leases = Table(
+    "leases",  # which process does what only one should do
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("expires", BigInteger, nullable=False),
 )

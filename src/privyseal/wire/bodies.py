@@ -26,6 +26,7 @@ class _Signing(_Body, kw_only=True, frozen=True):
     salt_length: int | None = None
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
+    version: int | None = None
 
 
 class SignBody(_Signing, kw_only=True, frozen=True):

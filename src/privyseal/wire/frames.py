@@ -25,13 +25,34 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
 class Policy(_Message, frozen=True):
     """What a key may be used for; sealed with it and enforced by the keeper.
 
+    Fields after the second were added later: a record that was sealed before has policy bytes without them, and means
+    their defaults. Add new ones at the end, with a default that changes nothing.
+
     Attributes:
         mechanisms: names of `model.Mechanism`.
         pin: whether the private half has an inner layer under a PIN.
+        operations: what the private half may do; `sign` is all there is.
+        hashes: names of `model.Hash`; None allows every hash, and raw inputs without one. Not for EdDSA.
+        not_before: seconds since the epoch, by the keeper's clock; before it the key is not used.
+        not_after: as `not_before`; from the second after it the key is not used.
+        max_uses: how many signatures one version of the key may make.
+        raw_digest: whether the keeper takes a digest that somebody else computed; otherwise it hashes the data itself.
+        exportable: whether it may leave the appliance wrapped; never switched on after birth.
+        origin: `generated` here, or `imported`; never changed.
+        sign_with_old_versions: whether versions before the current one may still sign when they are addressed.
     """
 
     mechanisms: tuple[str, ...]
     pin: bool
+    operations: tuple[str, ...] = ("sign",)
+    hashes: tuple[str, ...] | None = None
+    not_before: int | None = None
+    not_after: int | None = None
+    max_uses: int | None = None
+    raw_digest: bool = True
+    exportable: bool = False
+    origin: str = "generated"
+    sign_with_old_versions: bool = False
 
 
 class SealedKey(_Message, frozen=True):
@@ -92,13 +113,76 @@ class Measure(_Message, frozen=True, tag="measure"):
 
 
 class Generate(_Message, frozen=True, tag="generate"):
-    """Make a key. Answer: `Generated`."""
+    """Make a key. Answer: `Generated`. The keeper sets `pin` and `origin` of the policy, and mechanisms if none."""
 
     id: str
     core: int
     type: str
     pin: str | None
     salt: bytes
+    policy: Policy | None = None
+
+
+class ChangePolicy(_Message, frozen=True, tag="change-policy"):
+    """Seal a key anew with another policy; `pin` and `origin` stay. Answer: `Resealed`.
+
+    Attributes:
+        counter: the key's sealed count of uses, where there is one.
+    """
+
+    user: str
+    core: int
+    proof: PINProof | TicketProof | None
+    record: SealedKey
+    policy: Policy
+    counter: bytes | None
+
+
+class Rotate(_Message, frozen=True, tag="rotate"):
+    """Make the next version of a key: same type and policy, same PIN unless there is a new one. Answer: `Generated`."""
+
+    user: str
+    core: int
+    proof: PINProof | TicketProof | None
+    record: SealedKey
+    new_pin: str | None
+    salt: bytes
+
+
+class NewImportKey(_Message, frozen=True, tag="new-import-key"):
+    """Make an RSA key that wraps one key on its way in, for this user and core. Answer: `ImportKey`."""
+
+    user: str
+    core: int
+
+
+class Import(_Message, frozen=True, tag="import"):
+    """Unwrap, check and seal a key. Whatever comes of it, the import key is used up. Answer: `Generated`.
+
+    Attributes:
+        import_key: the id from `ImportKey`.
+        wrapped: see `wire.keywrap`.
+        id: of the key to be.
+    """
+
+    user: str
+    core: int
+    import_key: str
+    wrapped: bytes
+    id: str
+    pin: str | None
+    salt: bytes
+    policy: Policy | None = None
+
+
+class Export(_Message, frozen=True, tag="export"):
+    """Wrap a key that may be exported to an RSA public key (DER, 3072 bits or more). Answer: `Exported`."""
+
+    user: str
+    core: int
+    proof: PINProof | TicketProof | None
+    record: SealedKey
+    public_key: bytes
 
 
 class Login(_Message, frozen=True, tag="login"):
@@ -123,6 +207,8 @@ class Sign(_Message, frozen=True, tag="sign"):
     Attributes:
         seal: SHA-256 of the sealed record, the name under which the keeper remembers the opened key.
         record: sent the first time and when the keeper has forgotten it.
+        data: whether `inputs` are data that the keeper hashes, rather than digests; EdDSA's messages are neither.
+        counter: the sealed count of uses, for a key whose policy limits them.
     """
 
     seal: bytes
@@ -136,6 +222,8 @@ class Sign(_Message, frozen=True, tag="sign"):
     inputs: tuple[bytes, ...]
     proof: PINProof | TicketProof | None
     record: SealedKey | None
+    data: bool = False
+    counter: bytes | None = None
 
 
 class BackupKey(_Message, frozen=True, tag="backup-key"):
@@ -192,11 +280,37 @@ class Measured(_Message, frozen=True, tag="measured"):
 
 
 class Generated(_Message, frozen=True, tag="generated"):
-    """A new key: its record, its public half (DER), and the tag under which keys with the same PIN are found."""
+    """A new key: its record, its public half (DER), and the tag under which keys with the same PIN are found.
+
+    Attributes:
+        counter: the sealed count of its uses, when its policy limits them.
+    """
 
     record: SealedKey
     public_key: bytes
     pin_tag: bytes | None
+    counter: bytes | None = None
+
+
+class Resealed(_Message, frozen=True, tag="resealed"):
+    """A key's record with its new policy, and its sealed count of uses when the policy limits them."""
+
+    record: SealedKey
+    counter: bytes | None
+
+
+class ImportKey(_Message, frozen=True, tag="import-key"):
+    """The public half of an import key (DER), its id and its expiry in seconds since the epoch."""
+
+    id: str
+    public_key: bytes
+    expires: int
+
+
+class Exported(_Message, frozen=True, tag="exported"):
+    """A wrapped key: see `wire.keywrap`."""
+
+    wrapped: bytes
 
 
 class LoggedIn(_Message, frozen=True, tag="logged-in"):
@@ -215,9 +329,16 @@ class TicketEnded(_Message, frozen=True, tag="ticket-ended"):
 
 
 class Signatures(_Message, frozen=True, tag="signatures"):
-    """One signature for each input, in order."""
+    """One signature for each input, in order.
+
+    Attributes:
+        uses: the number of the last of them among the key's uses, when its policy limits them.
+        counter: that number sealed, to be kept and sent along with the next request.
+    """
 
     values: tuple[bytes, ...]
+    uses: int | None = None
+    counter: bytes | None = None
 
 
 class BackupPublic(_Message, frozen=True, tag="backup-public"):
@@ -255,23 +376,18 @@ PIN_REQUIRED = "pin-required"
 PIN_INCORRECT = "pin-incorrect"
 TICKET_INVALID = "ticket-invalid"
 POLICY = "policy"
+WANTED_POLICY = "wanted-policy"
 INPUT = "input"
+IMPORT_KEY = "import-key"
+WRAPPED = "wrapped"
+PUBLIC_KEY = "public-key"
 DAMAGED = "damaged"
 FAILED = "failed"
 
+BackupRequest = BackupKey | SealBackup | OpenBackup
+KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
 Request = (
-    Provision
-    | Unlock
-    | Lock
-    | Inspect
-    | Measure
-    | Generate
-    | Login
-    | Logout
-    | Sign
-    | BackupKey
-    | SealBackup
-    | OpenBackup
+    Provision | Unlock | Lock | Inspect | Measure | Generate | Login | Logout | Sign | BackupRequest | KeyLifeRequest
 )
 Answer = (
     Done
@@ -285,6 +401,9 @@ Answer = (
     | BackupPublic
     | SealedBackup
     | OpenedBackup
+    | Resealed
+    | ImportKey
+    | Exported
     | Refused
 )
 

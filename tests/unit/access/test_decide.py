@@ -30,8 +30,9 @@ def rule(keys: str, *operations: Operation, number: int = 7) -> AccessRule:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("operation", RULE_OPERATIONS)
 def test_without_a_rule(role: Role, operation: Operation) -> None:
-    """Administrators see, make and destroy keys; auditors see them; nobody signs."""
-    allowed = {Role.ADMINISTRATOR: {READ, GENERATE, DESTROY}, Role.AUDITOR: {READ}}.get(role, set())
+    """Administrators see, make, take in, manage and destroy keys; auditors see them; nobody signs or exports."""
+    managed = {READ, GENERATE, DESTROY, Operation.KEY_IMPORT, Operation.KEY_MANAGE}
+    allowed = {Role.ADMINISTRATOR: managed, Role.AUDITOR: {READ}}.get(role, set())
     assert decide(user(role), operation, 1, "release", []).allowed is (operation in allowed)
 
 

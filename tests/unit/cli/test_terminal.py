@@ -68,8 +68,8 @@ def test_destroying_a_key_is_asked_about(talk: Talk, appliance: Appliance, answe
     appliance.add_key(label)
     done = talk("key", "delete", label, prompt=r"\[y/N\]: ", answer=answer)
     assert (done.status, done.prompts) == (status, 1), done.screen
-    found = appliance.api("GET", f"/cores/1/keys/{label}", check=False).status_code
-    assert found == (200 if status else 404)
+    state = appliance.api("GET", f"/cores/1/keys/{label}").json()["state"]
+    assert state == ("active" if status else "scheduled")
 
 
 @pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from privyseal.client import Appliance, Configuration, InvalidSignatureError, KeyClient, hash_file
 from privyseal.client import errors as client_errors
 from privyseal.client.cores import path_part
+from privyseal.wire import keywrap
 from support.appliance import PIN
 from support.appliance import Appliance as RunningAppliance
 
@@ -181,7 +184,9 @@ def test_a_core_lives_and_dies(admin: Appliance) -> None:
     core.create_key("free", "ed25519")
     with pytest.raises(client_errors.ConflictError):
         core.delete()
-    core.key("free").delete()
+    assert core.key("free").delete().state == "scheduled"
+    assert core.update(destroy_days=0).destroy_days == 0
+    core.key("free").destroy_now()
     core.delete()
     with pytest.raises(client_errors.NotFoundError):
         core.record()
@@ -240,3 +245,43 @@ def test_neither_or_both_inputs_are_refused_at_once(user: Appliance) -> None:
         key(user).sign(digest=DIGEST, data=b"data")
     with pytest.raises(client_errors.InvalidInputError):
         user.core("")
+
+
+def test_a_key_lives_and_ends(admin: Appliance) -> None:
+    """From its policy to its end, each answer as a record."""
+    made = admin.create_core("sdk-life", pin_required=False, destroy_days=7)
+    core = admin.core(made.number)
+    first = core.create_key("life", "ec:P-256", pin=PIN, policy={"raw_digest": False, "max_uses": 9})
+    assert (first.wants_data, first.signs_messages, first.version, first.origin) == (True, False, 1, "generated")
+    key = core.key("life", pin=PIN)
+    assert key.change_policy({"max_uses": None}).policy["max_uses"] is None
+    assert key.rotate(new_pin="another PIN").version == 2
+    assert [each.version for each in key.versions()] == [1, 2]
+    assert key.record(version=1).public_key == first.public_key
+    assert key.public_pem(version=1) != key.public_pem()
+    assert [key.disable().state, key.enable().state] == ["disabled", "active"]
+    ending = key.delete(days=7)
+    assert (ending.state, ending.destroy_at is None) == ("scheduled", False)
+    assert key.restore().state == "active"
+    with pytest.raises(client_errors.AccessRefusedError):
+        key.destroy_now()
+    free = core.create_key("free", "ed25519")
+    assert [core.key(free.id).rotate_after(days).rotate_after for days in (30, None)] == [30, None]
+
+
+def test_a_key_comes_in_and_goes_out(admin: Appliance, appliance: RunningAppliance) -> None:
+    """Wrapped here, so that only the keeper reads it; and out only where that was said at its birth."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PrivateFormat.PKCS8
+    pkcs8 = private.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
+    number = admin.create_core("sdk-import", pin_required=False).number
+    made = admin.core(number).import_key("moving", pkcs8, pin=PIN, policy={"exportable": True})
+    assert (made.origin, made.pin) == ("imported", True)
+    mine = rsa.generate_private_key(65537, 3072)
+    spki = mine.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    appliance.add_user("sdk-exporter")
+    appliance.add_rule("sdk-exporter", operations=["key:export"], core=number)
+    with sdk(appliance, "sdk-exporter") as theirs:
+        left = theirs.core(number).key("moving", pin=PIN).export(spki)
+    assert left.event > 0
+    assert serialization.load_der_private_key(keywrap.unwrap(mine, left.wrapped), None) is not None

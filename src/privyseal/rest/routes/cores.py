@@ -19,6 +19,7 @@ class NewCore(Body):
 
     name: str
     pin_required: bool = True
+    destroy_days: int = 30
 
 
 class CoreChanges(Body):
@@ -29,6 +30,7 @@ class CoreChanges(Body):
     token_label: str | None = None
     manufacturer: str | None = None
     model: str | None = None
+    destroy_days: int | None = None
 
 
 @router.get("")
@@ -43,7 +45,9 @@ async def create(body: NewCore, enter: Enter) -> dict[str, Any]:
     """Make a core."""
     return await enter.once(
         "core:create",
-        lambda caller, act: create_core(enter.appliance, caller, act, body.name, pin_required=body.pin_required),
+        lambda caller, act: create_core(
+            enter.appliance, caller, act, body.name, pin_required=body.pin_required, destroy_days=body.destroy_days
+        ),
         core_document,
     )
 

@@ -1,4 +1,4 @@
-"""Keys: generate, list, show, public half, URI, delete, unlock. Signing and verifying are in `hot.py`."""
+"""Keys: generate, list, show, public half, URI, unlock. Signing is in `hot.py`, what changes a key in `key_life.py`."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,16 @@ from pydantic import SecretStr
 
 from privyseal.model.access import Operation
 from privyseal.model.keys import Key, KeyType
-from privyseal.operations.destroy_key import destroy_key
+from privyseal.operations.count_uses import uses_of
 from privyseal.operations.find_key import find_key
+from privyseal.operations.find_version import find_version
 from privyseal.operations.generate_key import generate_key
 from privyseal.operations.list_keys import Filter, Page, list_keys
 from privyseal.operations.manage_cores import unlock_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.rest.documents import key_document
-from privyseal.rest.entrance import NUMBER_MAX, Body, Enter, Entrance
+from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
+from privyseal.rest.policy import PolicyFields, revealed
 from privyseal.wire.primitives import pem
 from privyseal.wire.uri import key_uri
 
@@ -28,6 +30,7 @@ class NewKey(Body):
     label: str
     type: KeyType
     pin: SecretStr | None = None
+    policy: PolicyFields | None = None
 
 
 @router.get("", response_model=None)
@@ -57,33 +60,38 @@ async def keys(
 @router.post("", status_code=201)
 async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
     """Generate a key."""
-    pin = None if body.pin is None else body.pin.get_secret_value()
+    pin, policy = revealed(body.pin), None if body.policy is None else body.policy.values()
 
     async def work(caller: Caller, act: Act) -> dict[str, Any]:
         def document(key: Key) -> dict[str, Any]:
             return key_document(caller, caller.snapshot.cores[key.core], key)
 
         enter.describe(act, document)
-        return document(await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin))
+        return document(await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin, policy))
 
     return await enter("key:generate", work)
 
 
 @router.get("/{key}")
-async def show(core: str, key: str, enter: Enter) -> dict[str, Any]:
-    """Show a key."""
+async def show(core: str, key: str, enter: Enter, version: int | None = None) -> dict[str, Any]:
+    """Show a key, in its current version or an older one."""
 
     async def work(caller: Caller, act: Act) -> dict[str, Any]:
-        known = await find_key(enter.appliance, caller, act, core, key, Operation.KEY_READ)
-        return key_document(caller, caller.snapshot.cores[known.key.core], known.key)
+        known = await find_version(enter.appliance, caller, act, (core, key), Operation.KEY_READ, version)
+        uses = await uses_of(enter.appliance, known)
+        document = key_document(caller, caller.snapshot.cores[known.key.core], known.key)
+        return document if uses is None else document | {"uses": uses}
 
     return await enter("key:read", work)
 
 
 @router.get("/{key}/public.pem", response_class=Response, responses={200: {"content": {"application/x-pem-file": {}}}})
-async def public(core: str, key: str, enter: Enter) -> Response:
-    """Give the public key as PEM."""
-    known = await _find(enter, core, key)
+async def public(core: str, key: str, enter: Enter, version: int | None = None) -> Response:
+    """Give the public key as PEM, of the current version or an older one."""
+    known = await enter(
+        "key:read",
+        lambda caller, act: find_version(enter.appliance, caller, act, (core, key), Operation.KEY_READ, version),
+    )
     return Response(pem(known.key.public_key), media_type="application/x-pem-file")
 
 
@@ -98,21 +106,9 @@ async def uri(core: str, key: str, enter: Enter) -> dict[str, str]:
     return {"uri": await enter("key:read", work)}
 
 
-@router.delete("/{key}", status_code=204)
-async def delete(core: str, key: str, enter: Enter) -> None:
-    """Delete a key for ever."""
-    await enter("key:destroy", lambda caller, act: destroy_key(enter.appliance, caller, act, (core, key)))
-
-
 @router.post("/{key}/unlock", status_code=204)
 async def unlock(core: str, key: str, enter: Enter) -> None:
     """Unlock a key after too many wrong PINs."""
     await enter.once(
         "key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)), lambda _: None
-    )
-
-
-async def _find(enter: Entrance, core: str, key: str) -> Any:
-    return await enter(
-        "key:read", lambda caller, act: find_key(enter.appliance, caller, act, core, key, Operation.KEY_READ)
     )

@@ -1,0 +1,74 @@
+"""Take in a key that was not made here: it comes wrapped to a key of the keeper's own, so no API worker sees it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from privyseal.access.decide import decide
+from privyseal.errors import AccessRefusedError
+from privyseal.model.access import Operation
+from privyseal.model.event import Outcome
+from privyseal.model.keys import Key
+from privyseal.operations.appliance import Appliance
+from privyseal.operations.find_key import require_entry
+from privyseal.operations.generate_key import keep, place_for
+from privyseal.operations.perform import Act, Caller
+from privyseal.wire import frames, policies
+
+
+@dataclass(frozen=True, slots=True)
+class ImportKey:
+    """The public half of a key that wraps one private key on its way in; it serves once."""
+
+    id: str
+    public_key: bytes
+    expires: datetime
+
+
+async def new_import_key(appliance: Appliance, caller: Caller, act: Act, core_ref: str) -> ImportKey:
+    """Make an import key; for those who may import something into this core."""
+    core = caller.snapshot.core(core_ref)
+    act.core = core.number
+    require_entry(caller, core, Operation.KEY_IMPORT)
+    rules = caller.snapshot.rules_of(caller.user, core)
+    if not any(Operation.KEY_IMPORT in rule.operations for rule in rules):
+        decision = decide(caller.user, Operation.KEY_IMPORT, core.number, "*", rules)
+        if not decision.allowed:
+            raise AccessRefusedError(decision)
+    made = await appliance.keeper.ask(frames.NewImportKey(caller.user.name, core.number), frames.ImportKey)
+    done = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"import key {made.id}")
+    await appliance.recorder.record([done], caller.snapshot.generation)
+    return ImportKey(made.id, made.public_key, datetime.fromtimestamp(made.expires, UTC))
+
+
+async def import_key(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    core_ref: str,
+    label: str,
+    import_key: str,
+    wrapped: bytes,
+    *,
+    pin: str | None,
+    policy: Mapping[str, Any] | None,
+) -> Key:
+    """Take in a wrapped key; it is marked as imported for ever.
+
+    Args:
+        import_key: the id of an import key of the same user and core.
+        wrapped: see `wire.keywrap`.
+
+    Raises:
+        InvalidRequestError: also when the key does not unwrap or is none that is kept here.
+        ConflictError, NotFoundError, AccessRefusedError, ApplianceLockedError, UnavailableError, StaleDecisionError
+    """
+    core = await place_for(appliance, caller, act, core_ref, label, pin, Operation.KEY_IMPORT)
+    wanted = policies.changed(policies.EVERYTHING, policy or {}, None)
+    request = frames.Import(
+        caller.user.name, core.number, import_key, wrapped, os.urandom(8).hex(), pin, core.pin_salt, wanted
+    )
+    made = await appliance.keeper.ask(request, frames.Generated)
+    return await keep(appliance, caller, act, made, label)
