@@ -68,6 +68,7 @@ async def _work(
     listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics, *, access_log: bool
 ) -> None:
     async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
+        appliance.kept_files = (tls.ca, tls.ca_key)
         config = uvicorn.Config(
             api.build(appliance, access_log=access_log),
             http=JoinedProtocol,

@@ -55,6 +55,14 @@ class AccessRefusedError(PrivysealError):
         self.decision = decision
 
 
+class ApprovalNeededError(PrivysealError):
+    """Several people have to agree first; `approval` is the number of the request that waits for them."""
+
+    def __init__(self, message: str, approval: int) -> None:
+        super().__init__(message)
+        self.approval = approval
+
+
 class PINError(PrivysealError):
     """A PIN was needed and did not do."""
 
@@ -130,6 +138,10 @@ class IdempotencyKeyReusedError(PrivysealError):
 
 class InvalidSignatureError(PrivysealError):
     """The signature does not verify."""
+
+
+class InvalidBackupError(PrivysealError):
+    """The file is no backup, is not whole, was altered, or its secret is another."""
 
 
 class ConfigurationError(PrivysealError):

@@ -22,9 +22,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from privyseal.errors import ConfigurationError, UnavailableError
-from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.provision import (
+    ADMINISTRATOR,
+    Place,
+    is_provisioned,
+    key_file,
+    new_key_file_secret,
+    provision,
+    settle,
+    unlock_with_key_file,
+)
+from privyseal.operations.restore import Progress, check, restore
 from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
@@ -34,6 +45,7 @@ from privyseal.telemetry.logs import format_of
 from privyseal.telemetry.metrics import SET_BACK, SYNCHRONISED, Metrics
 from privyseal.telemetry.notify import Notifier
 from privyseal.tls import TLSFiles, write_private
+from privyseal.wire.backups import Header
 
 _log = logging.getLogger("privyseal.serve")
 _SOCKET_PATH_MAX = 100  # unix(7): sun_path has 108 bytes
@@ -164,9 +176,7 @@ class Supervisor:
             unlock_with_key_file(self.store, self.place)
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
-        descriptor = self.keeper_listener.fileno()
-        words = ["privyseal.keeper.process", str(descriptor), format_of(self.options.log_format)]
-        return _spawn(words, (descriptor,), {})
+        return _spawn_keeper(self.keeper_listener, self.options.log_format)
 
     def _spawn_worker(self, place: int) -> subprocess.Popen[bytes]:
         descriptor = self.listener.fileno()
@@ -196,6 +206,29 @@ def serve(options: Options) -> int:
             supervisor.notifier.say("READY=1", f"STATUS=answering with {options.workers} workers")
             supervisor.watch()
     return 0
+
+
+def restore_into(data: Path, database: str | None, file: BinaryIO, secret: str, progress: Progress) -> Header:
+    """Make an appliance out of a backup. Nothing is written before all of the file was read and found whole.
+
+    Raises ConfigurationError, ConflictError, InvalidBackupError.
+    """
+    with contextlib.ExitStack() as stack:
+        os.umask(0o077)
+        keeper = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="privyseal-"))) / "keeper.sock"
+        process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)))
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        place = Place(data, keeper)
+        slot_secret = key_file(place) if place.key_file.exists() else new_key_file_secret()
+        checked = check(keeper, file, secret, slot_secret, progress)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(_only_one(data))
+        store = Store(database_url(Options(data, "127.0.0.1", 0, database, 0)))
+        stack.callback(store.close)
+        store.migrate()
+        restore(store, place, file, checked, progress)
+        return checked.header
 
 
 def database_url(options: Options) -> str:
@@ -259,6 +292,11 @@ def _listen_unix(path: Path) -> socket.socket:
     path.chmod(0o600)
     sock.listen(64)
     return sock
+
+
+def _spawn_keeper(listener: socket.socket, log_format: str | None = None) -> subprocess.Popen[bytes]:
+    descriptor = listener.fileno()
+    return _spawn(["privyseal.keeper.process", str(descriptor), format_of(log_format)], (descriptor,), {})
 
 
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -33,6 +33,7 @@ class Appliance:
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.passwords = dict(PASSWORDS)
+        self.variables: dict[str, str] = {}
         self.process: Process | None = None
         self.ready_line = ""
         self._clients: dict[str, httpx2.Client] = {}
@@ -55,6 +56,7 @@ class Appliance:
             [self.program, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments],
             environment={
                 **base_environment(),
+                **self.variables,
                 "PRIVYSEAL_ADMIN_PASSWORD_FILE": str(self.secret_file("admin.password", self.admin_password)),
             },
             log=log,
@@ -144,11 +146,14 @@ class Appliance:
 
     def _client(self, user: str) -> httpx2.Client:
         if user not in self._clients:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            self._clients[user] = httpx2.Client(
-                base_url=self.url, auth=(user, self.passwords[user]), verify=context, trust_env=False, timeout=120
-            )
+            self._clients[user] = self.client(user)
         return self._clients[user]
+
+    def client(self, user: str) -> httpx2.Client:
+        """Connections of one's own as a user; the caller closes them."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        auth = (user, self.passwords[user])
+        return httpx2.Client(base_url=self.url, auth=auth, verify=context, trust_env=False, timeout=120)
 
     def add_user(self, name: str, *, role: str = "operator") -> str:
         """Make a user with a password of its own and return the name."""

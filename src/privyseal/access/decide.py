@@ -17,6 +17,8 @@ _BY_ROLE = {
     Role.ADMINISTRATOR: frozenset(
         {
             Operation.AUDIT_READ,
+            Operation.BACKUP_CREATE,
+            Operation.BACKUP_MANAGE,
             Operation.CORE_MANAGE,
             Operation.KEY_DESTROY,
             Operation.KEY_GENERATE,
@@ -27,7 +29,7 @@ _BY_ROLE = {
         }
     ),
     Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ}),
-    Role.BACKUP: frozenset[Operation](),
+    Role.BACKUP: frozenset({Operation.BACKUP_CREATE}),
     Role.METRICS: frozenset({Operation.METRICS_READ}),
     Role.OPERATOR: frozenset[Operation](),
 }

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
-from privyseal.keeper import sealing, signing
+from privyseal.keeper import backups, sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
 from privyseal.model.keys import KeyType
@@ -84,7 +84,7 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
+    def _manage(self, request: Request) -> Answer:  # noqa: C901, PLR0911 - a table of requests
         match request:
             case frames.Provision():
                 return self.provision(request)
@@ -96,6 +96,12 @@ class Keyring:
                 return self.login(request)
             case frames.Logout():
                 return self.logout(request)
+            case frames.BackupKey():
+                return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
+            case frames.SealBackup():
+                return self.seal_backup(request)
+            case frames.OpenBackup():
+                return self.open_backup(request)
             case frames.Lock():
                 return self.lock()
             case frames.Measure():
@@ -189,6 +195,21 @@ class Keyring:
         with self._lock:
             self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
         return frames.Done()
+
+    def seal_backup(self, request: frames.SealBackup) -> Answer:
+        """Make the key of a backup and seal it with the domain key for everybody who may open it."""
+        contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
+        sealed = tuple(backups.seal(contents, recipient) for recipient in request.recipients)
+        return frames.SealedBackup(contents.file_key, sealed)
+
+    def open_backup(self, request: frames.OpenBackup) -> Answer:
+        """Take the domain key from a backup; refused when there is one already."""
+        contents = backups.unseal(request.sealed, request.secret, request.salt)
+        with self._lock:
+            if self._domain is not None:
+                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
+            self._install(DomainKey(contents.domain), ())
+            return frames.OpenedBackup(contents.file_key, self.domain().to_slot(request.slot_secret))
 
     def lock(self) -> Answer:
         """Forget the domain key, every opened key and every PIN."""

@@ -26,7 +26,7 @@ from privyseal.rest import hot, openapi
 from privyseal.rest.marks import Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
-from privyseal.rest.routes import appliance, audit, cores, keys, metrics, rules, users
+from privyseal.rest.routes import appliance, approvals, audit, backup, cores, keys, metrics, rules, users
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
@@ -43,7 +43,7 @@ def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
         redoc_url=None,
     )
     app.state.appliance = appliance_
-    for routes in (appliance, cores, keys, users, rules, audit, metrics):
+    for routes in (appliance, cores, keys, users, rules, approvals, audit, backup, metrics):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
@@ -79,8 +79,8 @@ class _Front:
             await hot.send_problem(send, problem_of(error))
             return
         scope[STATE] = repeat
-        sent = Sent()
-        await self._answer(scope, body, send if repeat is None else sent)
+        sent = Sent(send)
+        await self._answer(scope, body, receive, send if repeat is None else sent)
         if repeat is not None:
             await self._keep(repeat, sent)
             for message in sent.messages:
@@ -92,10 +92,14 @@ class _Front:
         if body is not None:
             await asyncio.to_thread(keep_after, self._appliance.store, repeat, body)
 
-    async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
-        started = False
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        started = replayed = False
 
         async def replay() -> Message:
+            nonlocal replayed
+            if replayed:  # a stream that is being sent listens here for the client to hang up
+                return await receive()
+            replayed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def watch(message: Message) -> None:

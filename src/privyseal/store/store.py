@@ -50,6 +50,13 @@ class Store:
             yield connection
 
     @contextmanager
+    def frozen(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state until its end, however many statements it has."""
+        level = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with _translated(), self._engine.connect().execution_options(**level) as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that commits at its end, or changes nothing when it is left by an exception.
 

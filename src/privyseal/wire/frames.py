@@ -138,6 +138,33 @@ class Sign(_Message, frozen=True, tag="sign"):
     record: SealedKey | None
 
 
+class BackupKey(_Message, frozen=True, tag="backup-key"):
+    """Ask which public key a backup passphrase stands for. Answer: `BackupPublic`."""
+
+    passphrase: str
+    salt: bytes
+
+
+class SealBackup(_Message, frozen=True, tag="seal-backup"):
+    """Make a file key, and seal it with the domain key for each public key. Answer: `SealedBackup`."""
+
+    recipients: tuple[bytes, ...]
+
+
+class OpenBackup(_Message, frozen=True, tag="open-backup"):
+    """Take the domain key from a backup; refused when there is one. Answer: `OpenedBackup`.
+
+    Attributes:
+        secret: the passphrase, or the private key in PEM where `salt` is empty.
+        slot_secret: what the domain key is sealed under from now on, for an unattended start.
+    """
+
+    sealed: bytes
+    secret: str
+    salt: bytes
+    slot_secret: bytes
+
+
 class Done(_Message, frozen=True, tag="done"):
     """It is done."""
 
@@ -193,6 +220,26 @@ class Signatures(_Message, frozen=True, tag="signatures"):
     values: tuple[bytes, ...]
 
 
+class BackupPublic(_Message, frozen=True, tag="backup-public"):
+    """A public key, 32 bytes."""
+
+    public_key: bytes
+
+
+class SealedBackup(_Message, frozen=True, tag="sealed-backup"):
+    """A file key, and what each recipient gets, in order."""
+
+    file_key: bytes
+    sealed: tuple[bytes, ...]
+
+
+class OpenedBackup(_Message, frozen=True, tag="opened-backup"):
+    """The file key, and the domain key sealed for the slot of this appliance."""
+
+    file_key: bytes
+    slot: bytes
+
+
 class Refused(_Message, frozen=True, tag="refused"):
     """No, and why. `code` is one of the constants below; `index` names the input where one is to blame."""
 
@@ -212,8 +259,34 @@ INPUT = "input"
 DAMAGED = "damaged"
 FAILED = "failed"
 
-Request = Provision | Unlock | Lock | Inspect | Measure | Generate | Login | Logout | Sign
-Answer = Done | Slot | Status | Measured | Generated | LoggedIn | TicketEnded | Signatures | Refused
+Request = (
+    Provision
+    | Unlock
+    | Lock
+    | Inspect
+    | Measure
+    | Generate
+    | Login
+    | Logout
+    | Sign
+    | BackupKey
+    | SealBackup
+    | OpenBackup
+)
+Answer = (
+    Done
+    | Slot
+    | Status
+    | Measured
+    | Generated
+    | LoggedIn
+    | TicketEnded
+    | Signatures
+    | BackupPublic
+    | SealedBackup
+    | OpenedBackup
+    | Refused
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(list[tuple[int, Request]])
