@@ -216,7 +216,7 @@ def restore_into(data: Path, database: str | None, file: BinaryIO, secret: str, 
     with contextlib.ExitStack() as stack:
         os.umask(0o077)
         keeper = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="privyseal-"))) / "keeper.sock"
-        process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)))
+        process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)), None)
         stack.callback(process.communicate)
         stack.callback(process.kill)
         place = Place(data, keeper)
@@ -294,7 +294,7 @@ def _listen_unix(path: Path) -> socket.socket:
     return sock
 
 
-def _spawn_keeper(listener: socket.socket, log_format: str | None = None) -> subprocess.Popen[bytes]:
+def _spawn_keeper(listener: socket.socket, log_format: str | None) -> subprocess.Popen[bytes]:
     descriptor = listener.fileno()
     return _spawn(["privyseal.keeper.process", str(descriptor), format_of(log_format)], (descriptor,), {})
 

@@ -11,8 +11,6 @@ import socket
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from privyseal.errors import (
     AccessRefusedError,
     ApplianceLockedError,
@@ -117,7 +115,7 @@ class KeeperClient:
                     future = self._waiting.pop(number)
                     if not future.done():  # whoever asked has gone: an HTTP client that hung up
                         future.set_result(answer)
-        except (OSError, EOFError, msgspec.DecodeError, KeyError):
+        except (OSError, EOFError, ValueError, KeyError):
             _log.warning("the keeper has gone away")
         finally:
             self._drop()

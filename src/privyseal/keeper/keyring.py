@@ -6,8 +6,10 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from privyseal.keeper import backups, sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
@@ -84,30 +86,8 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: C901, PLR0911 - a table of requests
-        match request:
-            case frames.Provision():
-                return self.provision(request)
-            case frames.Unlock():
-                return self.unlock(request)
-            case frames.Generate():
-                return self.generate(request)
-            case frames.Login():
-                return self.login(request)
-            case frames.Logout():
-                return self.logout(request)
-            case frames.BackupKey():
-                return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
-            case frames.SealBackup():
-                return self.seal_backup(request)
-            case frames.OpenBackup():
-                return self.open_backup(request)
-            case frames.Lock():
-                return self.lock()
-            case frames.Measure():
-                return self.measure()
-            case _:
-                return self.inspect()
+    def _manage(self, request: Request) -> Answer:
+        return _MANAGED[type(request)](self, request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
@@ -196,6 +176,10 @@ class Keyring:
             self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
         return frames.Done()
 
+    def backup_key(self, request: frames.BackupKey) -> Answer:
+        """Say which public key a backup passphrase stands for."""
+        return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
+
     def seal_backup(self, request: frames.SealBackup) -> Answer:
         """Make the key of a backup and seal it with the domain key for everybody who may open it."""
         contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
@@ -255,6 +239,21 @@ class Keyring:
         """End a ticket."""
         ended = self.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
+
+
+_MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
+    frames.BackupKey: Keyring.backup_key,
+    frames.Generate: Keyring.generate,
+    frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.Lock: lambda keyring, _: keyring.lock(),
+    frames.Login: Keyring.login,
+    frames.Logout: Keyring.logout,
+    frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.OpenBackup: Keyring.open_backup,
+    frames.Provision: Keyring.provision,
+    frames.SealBackup: Keyring.seal_backup,
+    frames.Unlock: Keyring.unlock,
+}
 
 
 def refusal(error: Exception) -> Refused:

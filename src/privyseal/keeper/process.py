@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
-import msgspec
-
 from privyseal.keeper.hardening import harden_keeper
 from privyseal.keeper.keyring import Keyring, Ready, refusal
 from privyseal.telemetry.logs import set_up
@@ -52,7 +50,7 @@ class Connection:
             while body := _read_frame(stream):
                 try:
                     messages = frames.requests(body)
-                except msgspec.DecodeError:
+                except ValueError:  # msgspec.DecodeError, and UnicodeDecodeError for a text that is none
                     _log.warning("a worker sent a broken frame; its connection is closed")
                     return
                 self._answer(messages)

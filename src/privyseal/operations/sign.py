@@ -20,11 +20,11 @@ from privyseal.model.access import Operation
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.approve import Wanted, approved, use, words_for
 from privyseal.operations.find_key import find_key
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.repeat import claim, keep
 from privyseal.operations.use_pin import Secret, signatures
 from privyseal.store import events
 from privyseal.store.store import generation
@@ -185,8 +185,8 @@ def _record_approved(
     with appliance.store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
-        claim(connection, act.repeat)
+        repeat.claim(connection, act.repeat)
         use(connection, approval)
         signed = Signed(values, events.append(connection, new))
-        keep(connection, act.repeat, signed)
+        repeat.keep(connection, act.repeat, signed)
         return signed

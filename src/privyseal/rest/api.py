@@ -30,11 +30,19 @@ from privyseal.rest.routes import appliance, approvals, audit, backup, cores, ke
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
+_STREAMS = frozenset({f"{PREFIX}/backup"})  # too long to be kept; whoever asks again gets a new one
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
 def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
     """Build the application of one API worker; with `access_log` it logs every request."""
+    app = framework()
+    app.state.appliance = appliance_
+    return Marked(_Front(app, appliance_), access_log=access_log)
+
+
+def framework() -> FastAPI:
+    """Build what answers all but the hot routes; its `openapi()` describes those as well."""
     app = FastAPI(
         title="Privyseal",
         version=__version__,
@@ -42,7 +50,6 @@ def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
     )
-    app.state.appliance = appliance_
     for routes in (appliance, cores, keys, users, rules, approvals, audit, backup, metrics):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
@@ -50,7 +57,7 @@ def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
     openapi.complete(app)
-    return Marked(_Front(app, appliance_), access_log=access_log)
+    return app
 
 
 class _Front:
@@ -74,7 +81,8 @@ class _Front:
         """Let the framework answer, with a body that is known to be short enough."""
         try:
             body = await hot.read_body(receive)
-            repeat = repeat_of(scope, body, look_first=True) if scope["method"] == "POST" else None
+            may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
+            repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
         except (BodyTooLargeError, InvalidRequestError) as error:
             await hot.send_problem(send, problem_of(error))
             return

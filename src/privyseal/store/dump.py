@@ -84,7 +84,7 @@ def read(stream: Iterable[bytes]) -> Iterator[Rows | File]:
     for piece in _pieces(stream):
         try:
             found = _decoder.decode(piece)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise DumpError("the rows cannot be read") from error
         if isinstance(found, End):
             if found.rows != seen:

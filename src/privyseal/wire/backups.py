@@ -87,7 +87,7 @@ def read_header(file: BinaryIO) -> tuple[Header, bytes]:
     head = file.read(size) if size <= _HEADER_MAX else b""
     try:
         header = msgspec.msgpack.decode(head, type=Header)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except ValueError as error:  # msgspec.DecodeError, and UnicodeDecodeError for a text that is none
         raise BackupError("the header is damaged") from error
     return header, hashlib.sha256(MAGIC + length + head).digest()
 
