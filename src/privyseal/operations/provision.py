@@ -47,8 +47,7 @@ def is_provisioned(store: Store) -> bool:
 def provision(store: Store, place: Place, node: str, password: str) -> None:
     """Make an appliance out of an empty database. Raises InvalidRequestError for a weak password."""
     check_strength(password)
-    if not place.key_file.exists():
-        write_private(place.key_file, new_key_file_secret())
+    _make_key_file(place)
     slot = ask_once(place.keeper, frames.Provision(key_file(place)), frames.Slot)
     stored = hash_password(password)
     event = Event(
@@ -81,6 +80,15 @@ def settle(store: Store) -> None:
 def new_key_file_secret() -> bytes:
     """Make what a key file holds."""
     return os.urandom(_KEY_FILE_LENGTH)
+
+
+def _make_key_file(place: Place) -> None:
+    if place.key_file.exists():
+        return
+    try:
+        write_private(place.key_file, new_key_file_secret())
+    except OSError as error:
+        raise ConfigurationError(f"the key file {place.key_file} cannot be made: {error.strerror}") from error
 
 
 def key_file(place: Place) -> bytes:

@@ -87,7 +87,7 @@ class _Front:
             await hot.send_problem(send, problem_of(error))
             return
         scope[STATE] = repeat
-        sent = Sent()
+        sent = Sent(send)
         await self._answer(scope, body, receive, send if repeat is None else sent)
         if repeat is not None:
             await self._keep(repeat, sent)

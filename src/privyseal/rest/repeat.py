@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import msgspec
-from starlette.types import Message, Scope
+from starlette.types import Message, Scope, Send
 
 from privyseal.errors import AnsweredBeforeError, FieldError, InvalidRequestError
 from privyseal.model.secret_names import without_secrets
@@ -48,14 +48,22 @@ def answer(error: AnsweredBeforeError) -> tuple[int, list[tuple[bytes, bytes]], 
 
 
 class Sent:
-    """The messages of an answer, held back until what it says is kept."""
+    """The messages of an answer, held back until what it says is kept; a stream passes as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._passes = False
         self.messages: list[Message] = []
 
     async def __call__(self, message: Message) -> None:
         """Take one message."""
-        self.messages.append(message)
+        if message["type"] == "http.response.start":
+            kinds = [value for name, value in message["headers"] if name == b"content-type"]
+            self._passes = bool(kinds) and not kinds[0].startswith(b"application/json")
+        if self._passes:
+            await self._send(message)
+        else:
+            self.messages.append(message)
 
     def keepable(self, repeat: Repeat) -> bytes | None:
         """Give the body to keep for a request that did something and has not been kept yet, else None."""
@@ -64,7 +72,4 @@ class Sent:
             return None
         repeat.status = status
         body = b"".join(message.get("body", b"") for message in self.messages[1:])
-        try:
-            return document_bytes(json.loads(body)) if body else b""
-        except ValueError:  # no JSON: a file, which is made again
-            return None
+        return document_bytes(json.loads(body)) if body else b""

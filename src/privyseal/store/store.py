@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -90,16 +92,30 @@ class Store:
                 pooled.close()  # back to the pool, which rolls back what was not committed
 
     def migrate(self) -> None:
-        """Bring the tables up to this version."""
+        """Bring the tables up to this version.
+
+        Raises ConfigurationError when a newer version has changed them: what it wrote would not be understood.
+        """
         config = Config()
         config.set_main_option("script_location", "privyseal.store:migrations")
         with self.write() as connection:
             config.attributes["connection"] = connection
+            _refuse_newer(connection, config)
             command.upgrade(config, "head")
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def _refuse_newer(connection: Connection, config: Config) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    if unknown:
+        raise ConfigurationError(
+            f"the database has schema {', '.join(sorted(unknown))}, which a newer version of Privyseal made; this one "
+            f"knows up to {max(known)}. Install that version again, or restore the copy from before the upgrade"
+        )
 
 
 def generation(connection: Connection) -> int:
