@@ -156,7 +156,7 @@ async def delete(
         await enter("key:destroy", lambda caller, act: destroy_now(enter.appliance, caller, act, place))
         return Response(status_code=204)
     return await _key(
-        enter, "key:schedule", lambda caller, act: schedule_destruction(enter.appliance, caller, act, place, days)
+        enter, "key:destroy", lambda caller, act: schedule_destruction(enter.appliance, caller, act, place, days)
     )
 
 
