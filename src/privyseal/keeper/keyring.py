@@ -6,15 +6,17 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
-from privyseal.keeper import policies, sealing, signing
+from privyseal.keeper import backups, policies, sealing, signing
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.domain import DamagedError, DomainKey
-from privyseal.keeper.life import Life, Private
+from privyseal.keeper.life import LIFE, Life, Private
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.model.keys import KeyType
@@ -90,6 +92,7 @@ class Keyring:
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
         self._counters = Counters()
         self._life = Life(self, self._pins, self._counters)
+        self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -101,30 +104,18 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
-        match request:
-            case frames.Provision():
-                return self.provision(request)
-            case frames.Unlock():
-                return self.unlock(request)
-            case frames.Login():
-                return self.login(request)
-            case frames.Logout():
-                return self.logout(request)
-            case frames.Lock():
-                return self.lock()
-            case frames.Sign() | frames.Inspect():
-                return self.inspect()
-            case _:
-                return self._life.handle(request)
+    def _manage(self, request: Request) -> Answer:
+        return _MANAGED[type(request)](self, request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
         opened = self._opened.get(request.seal)
         if opened is None:
             opened = self._open(request)
+            self._misses += 1
         else:
             self._prove(opened, request)
+            self._hits += 1
         if request.mechanism not in opened.policy.mechanisms:
             raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
@@ -230,6 +221,25 @@ class Keyring:
             self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
         return frames.Done()
 
+    def backup_key(self, request: frames.BackupKey) -> Answer:
+        """Say which public key a backup passphrase stands for."""
+        return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
+
+    def seal_backup(self, request: frames.SealBackup) -> Answer:
+        """Make the key of a backup and seal it with the domain key for everybody who may open it."""
+        contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
+        sealed = tuple(backups.seal(contents, recipient) for recipient in request.recipients)
+        return frames.SealedBackup(contents.file_key, sealed)
+
+    def open_backup(self, request: frames.OpenBackup) -> Answer:
+        """Take the domain key from a backup; refused when there is one already."""
+        contents = backups.unseal(request.sealed, request.secret, request.salt)
+        with self._lock:
+            if self._domain is not None:
+                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
+            self._install(DomainKey(contents.domain), ())
+            return frames.OpenedBackup(contents.file_key, self.domain().to_slot(request.slot_secret))
+
     def lock(self) -> Answer:
         """Forget the domain key, every opened key and every PIN."""
         with self._lock:
@@ -246,6 +256,10 @@ class Keyring:
         """Say whether the domain key is here, and which protections hold."""
         return frames.Status(self._domain is not None, self._hardening)
 
+    def measure(self) -> Answer:
+        """Give numbers for monitoring."""
+        return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
+
     def login(self, request: frames.Login) -> Answer:
         """Turn a PIN into a ticket. Whether any key has this PIN, the tag tells the store."""
         domain = self.domain()
@@ -257,6 +271,21 @@ class Keyring:
         """End a ticket."""
         ended = self.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
+
+
+_MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
+    frames.BackupKey: Keyring.backup_key,
+    **dict.fromkeys(LIFE, lambda keyring, request: keyring._life.handle(request)),  # noqa: SLF001 - our own
+    frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.Lock: lambda keyring, _: keyring.lock(),
+    frames.Login: Keyring.login,
+    frames.Logout: Keyring.logout,
+    frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.OpenBackup: Keyring.open_backup,
+    frames.Provision: Keyring.provision,
+    frames.SealBackup: Keyring.seal_backup,
+    frames.Unlock: Keyring.unlock,
+}
 
 
 def refusal(error: Exception) -> Refused:

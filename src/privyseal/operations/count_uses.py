@@ -6,19 +6,24 @@ then thrown away stays used.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from privyseal.errors import AccessRefusedError, StaleDecisionError
 from privyseal.model.access import Decision
 from privyseal.model.event import Event
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
-from privyseal.operations.perform import Caller
+from privyseal.operations.approve import use as use_approval
+from privyseal.operations.perform import Act, Caller
 from privyseal.store import events, key_life
 from privyseal.store.key_life import Counter
 from privyseal.store.store import Store, generation
 from privyseal.wire import frames
+
+_Result = TypeVar("_Result")
 
 
 async def counter_of(appliance: Appliance, caller: Caller, known: KnownKey) -> bytes | None:
@@ -44,9 +49,20 @@ async def uses_of(appliance: Appliance, known: KnownKey) -> int | None:
 
 
 async def record_counted(
-    appliance: Appliance, caller: Caller, known: KnownKey, answer: frames.Signatures, new: Sequence[Event]
-) -> int:
-    """Keep the count with the events, each with the number of its use; gives the number of the first event.
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    known: KnownKey,
+    answer: frames.Signatures,
+    new: Sequence[Event],
+    approval: int | None,
+    result: Callable[[int], _Result],
+) -> _Result:
+    """Keep the count with the events, each with the number of its use, and use an approval up.
+
+    Args:
+        approval: the number of the approval that this uses up, if it needs one.
+        result: makes what the operation gives from the number of the first event.
 
     Raises AccessRefusedError when the key is used up after all, StaleDecisionError, UnavailableError.
     """
@@ -55,7 +71,21 @@ async def record_counted(
     limit, first = known.policy.max_uses or 0, answer.uses - len(new) + 1
     numbered = [msgspec.structs.replace(one, reason=f"use {use} of {limit}") for use, one in enumerate(new, first)]
     counted = Counter(answer.uses, answer.counter)
-    return await asyncio.to_thread(_keep, appliance.store, caller, known, counted, numbered)
+
+    def run() -> _Result:
+        with appliance.store.write() as connection:
+            if generation(connection) != caller.snapshot.generation:
+                raise StaleDecisionError("rules, users or keys have changed")
+            repeat.claim(connection, act.repeat)
+            use_approval(connection, approval)
+            if not key_life.count(connection, known.key, counted, len(numbered), limit):
+                reason = f"the key's policy allows {limit} uses, and they are used up"
+                raise AccessRefusedError(Decision(allowed=False, reason=reason))
+            given = result(events.append(connection, numbered))
+            repeat.keep(connection, act.repeat, given)
+            return given
+
+    return await asyncio.to_thread(run)
 
 
 def _read(store: Store, caller: Caller, known: KnownKey) -> Counter | None:
@@ -63,14 +93,3 @@ def _read(store: Store, caller: Caller, known: KnownKey) -> Counter | None:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
         return key_life.counter(connection, known.key)
-
-
-def _keep(store: Store, caller: Caller, known: KnownKey, counted: Counter, new: Sequence[Event]) -> int:
-    limit = known.policy.max_uses or 0
-    with store.write() as connection:
-        if generation(connection) != caller.snapshot.generation:
-            raise StaleDecisionError("rules, users or keys have changed")
-        if not key_life.count(connection, known.key, counted, len(new), limit):
-            reason = f"the key's policy allows {limit} uses, and they are used up"
-            raise AccessRefusedError(Decision(allowed=False, reason=reason))
-        return events.append(connection, new)

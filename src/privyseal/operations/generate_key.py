@@ -11,6 +11,7 @@ from privyseal.model.access import Operation
 from privyseal.model.cores import Core
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key, KeyType
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
@@ -77,7 +78,7 @@ async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Gene
     key = _key(made, label)
     act.key, act.mechanism = key.id, key.type.value
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{label}', type {key.type.value}")
-    await asyncio.to_thread(_keep, appliance.store, caller, key, made, event)
+    await asyncio.to_thread(_keep, appliance.store, caller, key, made, event, act.repeat)
     return key
 
 
@@ -110,11 +111,15 @@ def _key(made: frames.Generated, label: str) -> Key:
     )
 
 
-def _keep(store: Store, caller: Caller, key: Key, made: frames.Generated, event: Event) -> None:
+def _keep(
+    store: Store, caller: Caller, key: Key, made: frames.Generated, event: Event, again: repeat.Repeat | None
+) -> None:
     with store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
+        repeat.claim(connection, again)
         keys.add(connection, key, made.pin_tag)
         if made.counter is not None:
             key_life.set_counter(connection, key, made.counter)
         events.append(connection, [event])
+        repeat.keep(connection, again, key)

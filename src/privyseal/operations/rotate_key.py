@@ -10,7 +10,8 @@ from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import require_unscheduled
-from privyseal.operations.manage import change, look
+from privyseal.operations.look import look
+from privyseal.operations.manage import change
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, use
 from privyseal.store import key_life

@@ -9,22 +9,27 @@
 (7) answer     signatures and the number of the first event
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
-from privyseal.errors import FieldError, InvalidRequestError
+from privyseal.errors import FieldError, InvalidRequestError, StaleDecisionError
 from privyseal.model.access import Operation
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.approve import Wanted, approved, use, words_for
 from privyseal.operations.count_uses import counter_of, record_counted
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
+from privyseal.store import events
+from privyseal.store.store import generation
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for
 
@@ -71,10 +76,9 @@ async def sign(
     """
     known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme, value = given_input(known.key, words, digest, data)
-    act.mechanism = scheme.name
     if data is not None and not known.policy.raw_digest:
-        return await _sign(appliance, caller, act, known, scheme, secret, (value,), data=data)
-    return await _sign(appliance, caller, act, known, scheme, secret, (value,))
+        return await _carry_out(appliance, caller, act, known, scheme, (value,), secret, data=data)
+    return await _carry_out(appliance, caller, act, known, scheme, (value,), secret)
 
 
 async def sign_batch(
@@ -90,9 +94,8 @@ async def sign_batch(
     """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
     known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme = _scheme(known.key, words, hashed_here=False)
-    act.mechanism = scheme.name
     _check_batch(known.key, scheme, digests)
-    return await _sign(appliance, caller, act, known, scheme, secret, tuple(digests))
+    return await _carry_out(appliance, caller, act, known, scheme, tuple(digests), secret)
 
 
 async def _usable(
@@ -107,26 +110,43 @@ async def _usable(
     return known
 
 
-async def _sign(
+async def _carry_out(
     appliance: Appliance,
     caller: Caller,
     act: Act,
     known: KnownKey,
     scheme: Scheme,
-    secret: Secret,
     inputs: tuple[bytes, ...],
+    secret: Secret,
     *,
     data: bytes | None = None,
 ) -> Signed:
     """Carry out (5) to (7). With `data`, that goes to the keeper in the place of its digest."""
+    act.mechanism = scheme.name
+    approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
     sent = inputs if data is None else (data,)
     limited = known.policy.max_uses is not None
     counter = await counter_of(appliance, caller, known) if limited else None
     answer = await signatures(appliance, caller, known, scheme, sent, secret, data=data is not None, counter=counter)
-    done = _events(appliance, caller, act, inputs)
     if limited:
-        return Signed(answer.values, await record_counted(appliance, caller, known, answer, done))
-    return Signed(answer.values, await appliance.recorder.record(done, caller.snapshot.generation))
+        new = _events(appliance, caller, act, inputs)
+        return await record_counted(
+            appliance, caller, act, known, answer, new, approval, lambda number: Signed(answer.values, number)
+        )
+    return await _record(appliance, caller, act, inputs, answer.values, approval)
+
+
+async def _approval(
+    appliance: Appliance, caller: Caller, act: Act, key: Key, scheme: Scheme, inputs: Sequence[bytes]
+) -> int | None:
+    """Give the approval to use where a quorum guards the key; it is bound to version, mechanism and inputs."""
+    quorum = caller.snapshot.quorum("key:sign", key.core, key.id) if caller.snapshot.quorums else None
+    if quorum is None:
+        return None
+    words = words_for(scheme.name, inputs, digests=scheme.mechanism is not Mechanism.EDDSA)
+    digests = (hashlib.sha256(value).hexdigest() for value in inputs)
+    wanted = Wanted((key.version, repr(scheme), *digests), words)
+    return await approved(appliance, caller, act, quorum, wanted)
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
@@ -175,3 +195,32 @@ def _events(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[byt
     return [
         event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
     ]
+
+
+async def _record(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    inputs: Sequence[bytes],
+    values: Sequence[bytes],
+    approval: int | None,
+) -> Signed:
+    new = _events(appliance, caller, act, inputs)
+    if approval is not None:
+        return await asyncio.to_thread(_record_approved, appliance, caller, act, new, values, approval)
+    kept = act.keeps(lambda number: Signed(values, number))
+    return Signed(values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
+
+
+def _record_approved(
+    appliance: Appliance, caller: Caller, act: Act, new: Sequence[Event], values: Sequence[bytes], approval: int
+) -> Signed:
+    """Write the events and use the approval up, or neither."""
+    with appliance.store.write() as connection:
+        if generation(connection) != caller.snapshot.generation:
+            raise StaleDecisionError("rules, users or keys have changed")
+        repeat.claim(connection, act.repeat)
+        use(connection, approval)
+        signed = Signed(values, events.append(connection, new))
+        repeat.keep(connection, act.repeat, signed)
+        return signed

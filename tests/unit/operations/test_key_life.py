@@ -215,9 +215,9 @@ def test_an_old_count_over_a_restart_delivers_nothing_more(store: Store, keeper:
             assert answer.uses == 1
             if restarts:
                 with pytest.raises(AccessRefusedError, match="used up"):
-                    await record_counted(appliance, caller, known, answer, [event])
+                    await record_counted(appliance, caller, act, known, answer, [event], None, int)
             else:
-                await record_counted(appliance, caller, known, answer, [event])
+                await record_counted(appliance, caller, act, known, answer, [event], None, int)
                 await asyncio.to_thread(keeper.kill)
                 await asyncio.to_thread(keeper.restart)
                 await asyncio.sleep(0.1)
@@ -238,7 +238,7 @@ def test_a_stale_decision_costs_no_use(store: Store, keeper: Keeper) -> None:
             await counter_of(appliance, caller, known)
         answer = await signatures(appliance, caller, known, scheme, (DIGEST,), Secret(), counter=old)
         with pytest.raises(StaleDecisionError):
-            await record_counted(appliance, caller, known, answer, [])
+            await record_counted(appliance, caller, Act("key:sign"), known, answer, [], None, int)
 
     run(store, keeper, work)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import SecretStr
 
 from privyseal.model.access import Operation
-from privyseal.model.keys import KeyType
+from privyseal.model.keys import Key, KeyType
 from privyseal.operations.count_uses import uses_of
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import find_version
@@ -63,8 +63,11 @@ async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
     pin, policy = revealed(body.pin), None if body.policy is None else body.policy.values()
 
     async def work(caller: Caller, act: Act) -> dict[str, Any]:
-        key = await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin, policy)
-        return key_document(caller, caller.snapshot.cores[key.core], key)
+        def document(key: Key) -> dict[str, Any]:
+            return key_document(caller, caller.snapshot.cores[key.core], key)
+
+        enter.describe(act, document)
+        return document(await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin, policy))
 
     return await enter("key:generate", work)
 
@@ -106,4 +109,6 @@ async def uri(core: str, key: str, enter: Enter) -> dict[str, str]:
 @router.post("/{key}/unlock", status_code=204)
 async def unlock(core: str, key: str, enter: Enter) -> None:
     """Unlock a key after too many wrong PINs."""
-    await enter("key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)))
+    await enter.once(
+        "key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)), lambda _: None
+    )
