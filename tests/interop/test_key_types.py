@@ -91,7 +91,8 @@ def subject(request: pytest.FixtureRequest, appliance: Appliance, typed_host: Ho
     public_key = typed_host.directory / f"{label}.pem"
     public_key.write_text(appliance.api("GET", f"/cores/1/keys/{label}/public.pem", user="types-signer").text)
     yield Subject(appliance, typed_host, key, public_key)
-    appliance.api("DELETE", f"/cores/1/keys/{label}")
+    appliance.api("PUT", "/cores/1", {"destroy_days": 0})
+    appliance.api("DELETE", f"/cores/1/keys/{label}?now=true")
 
 
 def sign_by_rest(subject: Subject, name: str, **fields: str) -> str:

@@ -282,20 +282,28 @@ def test_a_missing_rule_is_refused_and_named_in_the_log(
     assert erin.directory != host.directory
 
 
-def test_a_key_that_is_gone_has_no_valid_handle(appliance: Appliance, erin: Host) -> None:
+@pytest.mark.parametrize(
+    ("label", "how", "code"),
+    [
+        ("errors-gone", "?now=true", "KEY_HANDLE_INVALID"),
+        ("errors-going", "", "KEY_FUNCTION_NOT_PERMITTED"),
+    ],
+)
+def test_a_key_that_is_gone_or_going(appliance: Appliance, erin: Host, label: str, how: str, code: str) -> None:
     """It was there when the program looked."""
-    appliance.add_key("errors-gone")
+    appliance.add_key(label)
+    appliance.api("PUT", "/cores/1", {"destroy_days": 0})
     body = f"""
     {LOGGED_IN}
-    key = module.private(session, "errors-gone")
+    key = module.private(session, "{label}")
     pause()
     print(module.sign_init(session, key), module.sign(session)[0])
     """
     program = Program(erin, body)
     program.run_to_pause()
-    appliance.api("DELETE", "/cores/1/keys/errors-gone")
+    appliance.api("DELETE", f"/cores/1/keys/{label}{how}")
     program.go_on()
-    assert program.end() == ["OK KEY_HANDLE_INVALID"]
+    assert program.end() == [f"OK {code}"]
 
 
 def test_a_password_that_changed_is_a_rejected_function(appliance: Appliance, new_host: Callable[..., Host]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from privyseal.model.access import RULE_OPERATIONS
 from privyseal.rest import api
 from support.appliance import PIN, Appliance
 
@@ -45,20 +46,20 @@ MAY = {
     "DELETE /cores/{core}/keys/{key}": KEY_MANAGERS,
     "GET /cores/{core}/keys/{key}/public.pem": KEY_READERS,
     "GET /cores/{core}/keys/{key}/uri": KEY_READERS,
-    "POST /cores/{core}/keys/{key}/unlock": ADMINISTRATOR,
-    "POST /cores/{core}/keys/{key}/sign": KEY_USERS,
-    "POST /cores/{core}/keys/{key}/sign-batch": KEY_USERS,
-    "POST /cores/{core}/keys/{key}/verify": KEY_READERS,
     "GET /cores/{core}/keys/{key}/versions": KEY_READERS,
     "PUT /cores/{core}/keys/{key}/policy": KEY_MANAGERS,
-    "POST /cores/{core}/keys/{key}/rotate": KEY_MANAGERS,
     "PUT /cores/{core}/keys/{key}/rotation": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/rotate": KEY_MANAGERS,
     "POST /cores/{core}/keys/{key}/disable": KEY_MANAGERS,
     "POST /cores/{core}/keys/{key}/enable": KEY_MANAGERS,
     "POST /cores/{core}/keys/{key}/restore": KEY_MANAGERS,
     "POST /cores/{core}/keys/{key}/export": KEY_USERS,
     "POST /cores/{core}/import-key": KEY_MANAGERS,
     "POST /cores/{core}/import": KEY_MANAGERS,
+    "POST /cores/{core}/keys/{key}/unlock": ADMINISTRATOR,
+    "POST /cores/{core}/keys/{key}/sign": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/sign-batch": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/verify": KEY_READERS,
     "GET /users": ADMINISTRATOR,
     "POST /users": ADMINISTRATOR,
     "GET /users/{name}": ADMINISTRATOR,
@@ -105,7 +106,7 @@ VALUES: dict[str, Any] = {
     "operations": ["key:sign"],
     "password": "a password of somebody",
     "pin": PIN,
-    "policy": {},
+    "policy": {"raw_digest": True},
     "public_key": "AAAA",
     "signature": "AAAA",
     "ticket": "none",
@@ -139,7 +140,7 @@ def filled(path: str, operation: dict[str, Any]) -> tuple[str, dict[str, str], d
     if content is None:
         return path, query, None
     schema = resolved(content["schema"])
-    wanted = {*schema.get("required", []), *({"digest", "pin"} & set(schema["properties"]))}
+    wanted = {*schema.get("required", []), *({"digest", "pin"} & set(schema.get("properties", {})))}
     return path, query, {name: _value(name, schema["properties"][name]) for name in sorted(wanted)}
 
 
@@ -157,8 +158,8 @@ def everybody(new_appliance: Callable[..., Appliance]) -> Appliance:
     for role in ROLES:
         appliance.add_user(role, role=role)
     appliance.add_user(ENTITLED)
-    verbs = ("read", "sign", "generate", "destroy", "export", "import", "manage")
-    appliance.add_rule(ENTITLED, operations=[f"key:{verb}" for verb in verbs])
+    operations = [one.value for one in RULE_OPERATIONS]
+    appliance.add_rule(ENTITLED, operations=operations)
     appliance.api("PUT", "/cores/1", {"destroy_days": 0})
     return appliance
 
@@ -166,16 +167,13 @@ def everybody(new_appliance: Callable[..., Appliance]) -> Appliance:
 @pytest.fixture
 def probe(everybody: Appliance) -> Appliance:
     """The appliance with the key `probe`, and without what an endpoint has made before."""
-    there = {key["label"]: key for key in everybody.api("GET", "/cores/1/keys").json()["keys"]}
-    for label in set(there) - {"probe"}:
-        everybody.api("DELETE", f"/cores/1/keys/{label}?now=true")
-    if "probe" not in there:
+    there = {key["label"]: key["state"] for key in everybody.api("GET", "/cores/1/keys").json()["keys"]}
+    for label, state in there.items():
+        if (label, state) != ("probe", "active"):
+            everybody.api("DELETE", f"/cores/1/keys/{label}?now=true")
+    if there.get("probe") != "active":
         body = {"label": "probe", "type": "ec:P-256", "pin": PIN, "policy": {"exportable": True}}
         everybody.api("POST", "/cores/1/keys", body)
-    elif there["probe"]["destroy_at"]:
-        everybody.api("POST", "/cores/1/keys/probe/restore")
-    elif there["probe"]["state"] == "disabled":
-        everybody.api("POST", "/cores/1/keys/probe/enable")
     for quorum in everybody.api("GET", "/quorums").json()["quorums"]:
         everybody.api("DELETE", f"/quorums/{quorum['number']}", check=False)
     return everybody

@@ -16,7 +16,7 @@ import msgspec
 from privyseal.keeper import backups, policies, sealing, signing
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.domain import DamagedError, DomainKey
-from privyseal.keeper.life import Life, Private
+from privyseal.keeper.life import LIFE, Life, Private
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.model.keys import KeyType
@@ -90,9 +90,9 @@ class Keyring:
         self._tickets: Tickets | None = None
         self._pins = PINs()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
-        self._hits = self._misses = 0
         self._counters = Counters()
         self._life = Life(self, self._pins, self._counters)
+        self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -106,10 +106,6 @@ class Keyring:
 
     def _manage(self, request: Request) -> Answer:
         return _MANAGED[type(request)](self, request)
-
-    def live(self, request: frames.Generate | frames.KeyLifeRequest) -> Answer:
-        """Carry out what belongs to a key's life beside its use."""
-        return self._life.handle(request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
@@ -279,19 +275,14 @@ class Keyring:
 
 _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.BackupKey: Keyring.backup_key,
-    frames.ChangePolicy: Keyring.live,
-    frames.Export: Keyring.live,
-    frames.Generate: Keyring.live,
-    frames.Import: Keyring.live,
+    **dict.fromkeys(LIFE, lambda keyring, request: keyring._life.handle(request)),  # noqa: SLF001 - our own
     frames.Inspect: lambda keyring, _: keyring.inspect(),
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
     frames.Logout: Keyring.logout,
     frames.Measure: lambda keyring, _: keyring.measure(),
-    frames.NewImportKey: Keyring.live,
     frames.OpenBackup: Keyring.open_backup,
     frames.Provision: Keyring.provision,
-    frames.Rotate: Keyring.live,
     frames.SealBackup: Keyring.seal_backup,
     frames.Unlock: Keyring.unlock,
 }

@@ -23,6 +23,15 @@ from privyseal.model.keys import KeyType
 from privyseal.wire import frames, keywrap
 from privyseal.wire.frames import Answer, PINProof, SealedKey
 
+LIFE = (
+    frames.Generate,
+    frames.ChangePolicy,
+    frames.Rotate,
+    frames.NewImportKey,
+    frames.Import,
+    frames.Export,
+)
+"""The requests that this room answers."""
 IMPORT_KEY_BITS = 4096
 IMPORT_KEY_SECONDS = 600
 _IMPORT_KEYS = 64  # that wait at once; the oldest goes first

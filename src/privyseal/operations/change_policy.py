@@ -49,10 +49,9 @@ async def change_policy(
     answer = await use(appliance, caller, known, secret, request, frames.Resealed)
     key = replace(known.key, sealed=answer.record.sealed, policy=answer.record.policy)
 
-    def work(connection: Connection) -> None:
-        key_life.change(connection, key)
+    def work(connection: Connection) -> Key:
         if answer.counter is not None:
             key_life.set_counter(connection, key, answer.counter)
+        return key_life.change(connection, key)
 
-    await change(appliance, caller, act, f"policy: {policies.difference(known.policy, policy)}", work)
-    return key
+    return await change(appliance, caller, act, f"policy: {policies.difference(known.policy, policy)}", work)

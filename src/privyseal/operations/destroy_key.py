@@ -43,8 +43,7 @@ async def schedule_destruction(
     key = replace(known.key, destroy_at=now() + timedelta(days=wait))
     reason = f"label '{key.label}', to be destroyed in {wait} days"
     quorum = caller.snapshot.quorum("key:destroy", act.core, act.key)
-    await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key), quorum)
-    return key
+    return await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key), quorum)
 
 
 async def destroy_now(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str]) -> None:
@@ -71,8 +70,8 @@ async def restore_key(appliance: Appliance, caller: Caller, act: Act, place: tup
     if known.key.destroy_at is None:
         raise ConflictError(f"key '{known.key.label}' is not scheduled for destruction")
     key = replace(known.key, destroy_at=None)
-    await change(appliance, caller, act, f"label '{key.label}'", lambda connection: key_life.change(connection, key))
-    return key
+    reason = f"label '{key.label}'"
+    return await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key))
 
 
 def _checked(core: Core, days: int | None) -> int:

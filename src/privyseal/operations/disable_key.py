@@ -19,5 +19,5 @@ async def set_disabled(
     known = await find_key(appliance, caller, act, *place, Operation.KEY_MANAGE)
     require_unscheduled(known.key)
     key = replace(known.key, disabled=disabled)
-    await change(appliance, caller, act, f"label '{key.label}'", lambda connection: key_life.change(connection, key))
-    return key
+    reason = f"label '{key.label}'"
+    return await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key))

@@ -11,11 +11,10 @@ from privyseal.model.access import Operation
 from privyseal.model.cores import Core
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key, KeyType
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.repeat import Repeat, claim
-from privyseal.operations.repeat import keep as keep_answer
 from privyseal.store import events, key_life, keys
 from privyseal.store.store import Store, generation
 from privyseal.store.times import now
@@ -112,13 +111,15 @@ def _key(made: frames.Generated, label: str) -> Key:
     )
 
 
-def _keep(store: Store, caller: Caller, key: Key, made: frames.Generated, event: Event, repeat: Repeat | None) -> None:
+def _keep(
+    store: Store, caller: Caller, key: Key, made: frames.Generated, event: Event, again: repeat.Repeat | None
+) -> None:
     with store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
-        claim(connection, repeat)
+        repeat.claim(connection, again)
         keys.add(connection, key, made.pin_tag)
         if made.counter is not None:
             key_life.set_counter(connection, key, made.counter)
         events.append(connection, [event])
-        keep_answer(connection, repeat, key)
+        repeat.keep(connection, again, key)

@@ -36,8 +36,7 @@ from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
-# The last of these rests on what a key was.
-_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError, PINRequiredError)
+_RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError, PINRequiredError)  # or on what a key was
 _NO_EVENTS = (
     MalformedJSONError,
     InvalidRequestError,

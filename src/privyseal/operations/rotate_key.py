@@ -45,11 +45,10 @@ async def rotate_key(
     made = await use(appliance, caller, known, secret, request, frames.Generated)
     key = next_version(known, made)
 
-    def work(connection: Connection) -> None:
-        keep_version(connection, known.key, key, made)
+    def work(connection: Connection) -> Key:
+        return keep_version(connection, known.key, key, made)
 
-    await change(appliance, caller, act, f"version {key.version} of key '{key.label}'", work)
-    return key
+    return await change(appliance, caller, act, f"version {key.version} of key '{key.label}'", work)
 
 
 async def set_rotation(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], days: int | None) -> Key:
@@ -61,8 +60,7 @@ async def set_rotation(appliance: Appliance, caller: Caller, act: Act, place: tu
     _check_rotation(days, has_pin=known.key.has_pin)
     key = replace(known.key, rotate_after=days)
     reason = f"rotate_after {known.key.rotate_after or 'none'} -> {days or 'none'}"
-    await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key))
-    return key
+    return await change(appliance, caller, act, reason, lambda connection: key_life.change(connection, key))
 
 
 async def list_versions(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str]) -> list[Key]:
@@ -84,11 +82,11 @@ def next_version(known: KnownKey, made: frames.Generated) -> Key:
     )
 
 
-def keep_version(connection: Connection, old: Key, new: Key, made: frames.Generated) -> None:
+def keep_version(connection: Connection, old: Key, new: Key, made: frames.Generated) -> Key:
     """Keep a new version. Raises ConflictError when somebody else has rotated the key meanwhile."""
-    key_life.rotate(connection, old, new, made.pin_tag)
     if made.counter is not None:
         key_life.set_counter(connection, new, made.counter)
+    return key_life.rotate(connection, old, new, made.pin_tag)
 
 
 def _check_rotation(days: int | None, *, has_pin: bool) -> None:

@@ -20,8 +20,8 @@ class Counter:
     sealed: bytes
 
 
-def change(connection: Connection, key: Key) -> None:
-    """Keep what of a key can change beside its versions: policy with seal, states, dates."""
+def change(connection: Connection, key: Key) -> Key:
+    """Keep what of a key can change beside its versions (policy with seal, states, dates), and give it back."""
     connection.execute(
         update(keys)
         .where(keys.c.id == key.id)
@@ -36,10 +36,11 @@ def change(connection: Connection, key: Key) -> None:
     )
     cores.touch(connection, key.core)
     changed(connection)
+    return key
 
 
-def rotate(connection: Connection, old: Key, new: Key, pin_tag: bytes | None) -> None:
-    """Put a new version in the place of the old one, which is kept among the versions."""
+def rotate(connection: Connection, old: Key, new: Key, pin_tag: bytes | None) -> Key:
+    """Put a new version, which it gives back, in the place of the old one, which is kept among the versions."""
     connection.execute(
         insert(key_versions).values(
             key=old.id,
@@ -62,7 +63,7 @@ def rotate(connection: Connection, old: Key, new: Key, pin_tag: bytes | None) ->
             version_created=to_micros(new.version_created or new.created),
         )
     )
-    change(connection, new)
+    return change(connection, new)
 
 
 def version(connection: Connection, key: Key, number: int) -> Key | None:

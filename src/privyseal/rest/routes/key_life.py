@@ -82,11 +82,14 @@ class ExportRequest(_Using):
 async def _key(enter: Entrance, name: str, work: Callable[[Caller, Act], Awaitable[Key]]) -> dict[str, Any]:
     """Carry out an operation that ends in a key, and write that key."""
 
-    async def document(caller: Caller, act: Act) -> dict[str, Any]:
-        key = await work(caller, act)
-        return key_document(caller, caller.snapshot.cores[key.core], key)
+    async def carried_out(caller: Caller, act: Act) -> dict[str, Any]:
+        def document(key: Key) -> dict[str, Any]:
+            return key_document(caller, caller.snapshot.cores[key.core], key)
 
-    return await enter(name, document)
+        enter.describe(act, document)
+        return document(await work(caller, act))
+
+    return await enter(name, carried_out)
 
 
 @router.put("/keys/{key}/policy")
@@ -113,7 +116,7 @@ async def rotation(core: str, key: str, body: RotationSetting, enter: Enter) -> 
     """Say after how many days the appliance rotates a key by itself."""
     days = body.rotate_after
     return await _key(
-        enter, "key:rotation", lambda caller, act: set_rotation(enter.appliance, caller, act, (core, key), days)
+        enter, "key:rotate", lambda caller, act: set_rotation(enter.appliance, caller, act, (core, key), days)
     )
 
 
@@ -156,7 +159,7 @@ async def delete(
         await enter("key:destroy", lambda caller, act: destroy_now(enter.appliance, caller, act, place))
         return Response(status_code=204)
     return await _key(
-        enter, "key:schedule", lambda caller, act: schedule_destruction(enter.appliance, caller, act, place, days)
+        enter, "key:destroy", lambda caller, act: schedule_destruction(enter.appliance, caller, act, place, days)
     )
 
 
