@@ -87,10 +87,11 @@ class Recorder:
     def _write(self, group: list[_Entry]) -> list[int | Exception]:
         with self._store.write_fast() as cursor:
             head = cursor.head()
+            first = head.last_event + 1
             fresh = [entry for entry in group if entry.basis is None or entry.basis == head.generation]
             if fresh:
-                events.write(cursor, head.last_event, list(chain.from_iterable(entry.events for entry in fresh)))
-        return _numbers(group, head.generation, head.last_event + 1)
+                events.write(cursor, head.edge, list(chain.from_iterable(entry.events for entry in fresh)))
+        return _numbers(group, head.generation, first)
 
 
 def _numbers(group: list[_Entry], present: int, first: int) -> list[int | Exception]:
