@@ -3,9 +3,13 @@
 Two promises. An awaited `record` returns only when its events are on the disk. And it returns only if nothing that a
 decision rests on (users, rules, cores, limits) has changed since that decision: the transaction that writes the events
 reads the generation first, and a stale decision raises StaleDecisionError instead of being recorded.
+
+A signature that was made and is not given out, because its decision was stale or the database failed, is recorded too,
+as withheld: the keeper has counted it, and its number must not be missing.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Sequence
@@ -14,11 +18,12 @@ from itertools import chain
 import msgspec
 
 from privyseal.errors import PrivysealError, StaleDecisionError, UnavailableError
-from privyseal.model.event import Event
+from privyseal.model.event import Event, Outcome
 from privyseal.store import events
 from privyseal.store.store import Store
 
 _GROUP_MAX = 10_000  # events in one transaction; more would make the first of them wait too long
+_WITHHELD = "the signature was thrown away: its decision was stale, or the database did not answer"
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -29,12 +34,17 @@ class _Entry(msgspec.Struct, frozen=True):
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[int]
 
+    def is_fresh(self, present: int) -> bool:
+        """Say whether what the events rest on is still true."""
+        return self.basis is None or self.basis == present
+
 
 class Recorder:
     """The one way for an API worker's hot operations to write to the record."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._owed: list[Event] = []  # withheld signatures that could not be recorded yet; the thread's own
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -55,11 +65,13 @@ class Recorder:
         self._thread.join()
 
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None:
+        last = False
+        while not last and (entry := self._queue.get()) is not None:
             group, last = self._gather(entry)
             self._commit(group)
-            if last:
-                return
+        if self._owed:
+            with contextlib.suppress(Exception):  # the database is still away; there will be a gap, and it will show
+                self._write([])
 
     def _gather(self, entry: _Entry) -> tuple[list[_Entry], bool]:
         """Take all that waits; the second value says whether the end is among it."""
@@ -79,6 +91,7 @@ class Recorder:
         try:
             results = self._write(group)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
+            self._owed += _withheld(group)
             known = isinstance(error, PrivysealError)
             results = [error if known else UnavailableError("the record cannot be written; try again")] * len(group)
         loop = group[0].loop
@@ -88,21 +101,30 @@ class Recorder:
         with self._store.write_fast() as cursor:
             head = cursor.head()
             first = head.last_event + 1
-            fresh = [entry for entry in group if entry.basis is None or entry.basis == head.generation]
-            if fresh:
-                events.write(cursor, head.edge, list(chain.from_iterable(entry.events for entry in fresh)))
+            fresh = [entry for entry in group if entry.is_fresh(head.generation)]
+            stale = [entry for entry in group if not entry.is_fresh(head.generation)]
+            new = [*chain.from_iterable(entry.events for entry in fresh), *self._owed, *_withheld(stale)]
+            if new:
+                events.write(cursor, head.edge, new)
+        self._owed = []
         return _numbers(group, head.generation, first)
 
 
 def _numbers(group: list[_Entry], present: int, first: int) -> list[int | Exception]:
     results: list[int | Exception] = []
     for entry in group:
-        if entry.basis is None or entry.basis == present:
+        if entry.is_fresh(present):
             results.append(first)
             first += len(entry.events)
         else:
             results.append(StaleDecisionError("rules, users or keys have changed"))
     return results
+
+
+def _withheld(entries: Sequence[_Entry]) -> list[Event]:
+    """Give what has to be recorded of answers that are not given: the signatures among them."""
+    made = (event for entry in entries for event in entry.events if event.use is not None)
+    return [msgspec.structs.replace(event, outcome=Outcome.WITHHELD, reason=_WITHHELD) for event in made]
 
 
 def _resolve(results: list[tuple[_Entry, int | Exception]]) -> None:

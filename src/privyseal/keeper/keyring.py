@@ -6,12 +6,14 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from privyseal.keeper import sealing, signing
+from privyseal.keeper import auditing, sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
+from privyseal.keeper.uses import UseCounter
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.wire import frames
@@ -34,6 +36,7 @@ class RefusedError(Exception):
 class Opened:
     """A key in use: its verb, its policy, and the fingerprint of the PIN key that opens it."""
 
+    id: str
     key: signing.SigningKey
     type: KeyType
     core: int
@@ -71,6 +74,7 @@ class Keyring:
         self._domain: DomainKey | None = None
         self._tickets: Tickets | None = None
         self._pins = PINs()
+        self._uses = UseCounter()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
 
     def handle(self, request: Request) -> Answer:
@@ -78,7 +82,7 @@ class Keyring:
         try:
             if isinstance(request, Sign):
                 ready = self.ready(request)
-                return frames.Signatures(tuple(ready(0, len(ready.inputs))))
+                return self.signed(ready, ready(0, len(ready.inputs)))
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
@@ -97,6 +101,13 @@ class Keyring:
                 return self.logout(request)
             case frames.Lock():
                 return self.lock()
+            case frames.GenerateAuditKey():
+                return auditing.generate(self.domain(), request.id)
+            case frames.CountUses():
+                present = self._uses.mark()
+                return frames.Counted(present.keeper, present.count, present.chain)
+            case frames.SignCheckpoint():
+                return self.sign_checkpoint(request)
             case _:
                 return self.inspect()
 
@@ -110,6 +121,19 @@ class Keyring:
         _check_policy(opened, request)
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
         return Ready(opened, _scheme(*parameters), request.inputs)
+
+    def signed(self, ready: Ready, values: Sequence[bytes]) -> frames.Signatures:
+        """Count what was signed; nothing leaves the keeper without a number."""
+        opened = ready.opened
+        first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
+        return frames.Signatures(tuple(values), self._uses.keeper, first)
+
+    def sign_checkpoint(self, request: frames.SignCheckpoint) -> Answer:
+        """Sign a checkpoint with a count that was given out a moment ago."""
+        uses = self._uses.marked(request.count)
+        if uses is None:
+            raise RefusedError(frames.FAILED, "count the uses first")
+        return auditing.sign_checkpoint(self.domain(), request, uses)
 
     def is_quick(self, request: Request) -> bool:
         """Say whether a request is a few fast signatures with a key that is open, so that no thread is worth it."""
@@ -135,6 +159,8 @@ class Keyring:
         record = request.record
         if record is None:
             raise RefusedError(frames.UNKNOWN_KEY, "send the record")
+        if record.type == auditing.TYPE:
+            raise RefusedError(frames.POLICY, "the audit key signs checkpoints only")
         if sealing.name(record) != request.seal or record.core != request.core:
             raise RefusedError(frames.DAMAGED, "the record is not the one that was named")
         inner = sealing.open_outer(self.domain(), record)
@@ -145,13 +171,14 @@ class Keyring:
     def _open_inner(self, record: SealedKey, inner: bytes, request: Sign) -> Opened:
         policy, key_type = frames.policy(record.policy), KeyType(record.type)
         if not policy.pin:
-            return Opened(signing.from_pkcs8(inner), key_type, record.core, policy, None)
+            return Opened(record.id, signing.from_pkcs8(inner), key_type, record.core, policy, None)
         pin_key = self._pin_key(request)
         try:
             private = sealing.open_inner(record, inner, pin_key)
         except DamagedError as error:
             raise _wrong_pin(request) from error
-        return Opened(signing.from_pkcs8(private), key_type, record.core, policy, self._pins.fingerprint(pin_key))
+        fingerprint = self._pins.fingerprint(pin_key)
+        return Opened(record.id, signing.from_pkcs8(private), key_type, record.core, policy, fingerprint)
 
     def _prove(self, opened: Opened, request: Sign) -> None:
         self.domain()

@@ -5,7 +5,8 @@
 (3) look up    the key's public record
 (4) decide     by the user's rules; 3 and 4 are one step, because who may not know of a key must not find it
 (5) keeper     one frame out, one frame back; its policy for the key has the last word
-(6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away
+(6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away and recorded
+               as withheld
 (7) answer     signatures and the number of the first event
 """
 
@@ -23,6 +24,7 @@ from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import find_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
+from privyseal.wire import frames
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for
 
@@ -68,8 +70,8 @@ async def sign(
     known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
     scheme, value = given_input(known.key, words, digest, data)
     act.mechanism = scheme.name
-    values = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, (value,)))  # (6) (7)
+    made = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
+    return Signed(made.values, await _record(appliance, caller, act, (value,), made))  # (6) (7)
 
 
 async def sign_batch(
@@ -87,8 +89,8 @@ async def sign_batch(
     act.mechanism = scheme.name
     _check_batch(known.key, scheme, digests)
     inputs = tuple(digests)
-    values = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return Signed(values, await _record(appliance, caller, act, inputs))  # (6) (7)
+    made = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
+    return Signed(made.values, await _record(appliance, caller, act, inputs, made))  # (6) (7)
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
@@ -132,9 +134,13 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-async def _record(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> int:
-    event = act.event
+async def _record(
+    appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes], made: frames.Signatures
+) -> int:
+    """Record each signature under the keeper's number for it; what turns out stale the recorder writes as withheld."""
+    event, user = act.event, caller.user.name
     events = [
-        event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
+        event(appliance, user, Outcome.DONE, input=hashlib.sha256(value).hexdigest(), keeper=made.keeper, use=use)
+        for use, value in enumerate(inputs, made.first_use)
     ]
     return await appliance.recorder.record(events, caller.snapshot.generation)

@@ -30,7 +30,7 @@ async def signatures(
     scheme: Scheme,
     inputs: tuple[bytes, ...],
     secret: Secret,
-) -> tuple[bytes, ...]:
+) -> frames.Signatures:
     """Sign every input; raises the PIN errors, ApplianceLockedError, UnavailableError or InvalidRequestError."""
     if secret.pin is None or not known.key.has_pin:
         proof = None if secret.ticket is None else frames.TicketProof(secret.ticket)
@@ -50,7 +50,7 @@ async def signatures(
 
 async def _counted(
     appliance: Appliance, known: KnownKey, subjects: tuple[str, ...], request: frames.Sign
-) -> tuple[bytes, ...]:
+) -> frames.Signatures:
     async with attempt(appliance, subjects, appliance.pin_limits) as trial:
         try:
             return await _ask(appliance, known, request)
@@ -63,13 +63,13 @@ async def _counted(
             ) from None
 
 
-async def _ask(appliance: Appliance, known: KnownKey, request: frames.Sign) -> tuple[bytes, ...]:
+async def _ask(appliance: Appliance, known: KnownKey, request: frames.Sign) -> frames.Signatures:
     try:
         answer = await appliance.keeper.ask(request, frames.Signatures)
     except KeyUnknownError:
         with_record = msgspec.structs.replace(request, record=known.record)
         answer = await appliance.keeper.ask(with_record, frames.Signatures)
-    return answer.values
+    return answer
 
 
 def _request(

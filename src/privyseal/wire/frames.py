@@ -134,6 +134,30 @@ class Sign(_Message, frozen=True, tag="sign"):
     record: SealedKey | None
 
 
+class GenerateAuditKey(_Message, frozen=True, tag="generate-audit-key"):
+    """Make the key that signs checkpoints. Answer: `Generated`, with the 32 bytes of its public half."""
+
+    id: str
+
+
+class CountUses(_Message, frozen=True, tag="count-uses"):
+    """Ask how many signatures this run of the keeper has made. Answer: `Counted`."""
+
+
+class SignCheckpoint(_Message, frozen=True, tag="sign-checkpoint"):
+    """Sign a checkpoint of the record. Answer: `Note`.
+
+    Attributes:
+        record: the audit key's; no other record does.
+        count: what `CountUses` answered within the last minute.
+    """
+
+    record: SealedKey
+    size: int
+    root: bytes
+    count: int
+
+
 class Done(_Message, frozen=True, tag="done"):
     """It is done."""
 
@@ -175,9 +199,30 @@ class TicketEnded(_Message, frozen=True, tag="ticket-ended"):
 
 
 class Signatures(_Message, frozen=True, tag="signatures"):
-    """One signature for each input, in order."""
+    """One signature for each input, in order.
+
+    Attributes:
+        keeper: the random id of this run of the keeper.
+        first_use: the first signature's running number within it; the others' follow.
+    """
 
     values: tuple[bytes, ...]
+    keeper: str
+    first_use: int
+
+
+class Counted(_Message, frozen=True, tag="counted"):
+    """How many signatures this run of the keeper has made, and the running hash over them."""
+
+    keeper: str
+    count: int
+    chain: bytes
+
+
+class Note(_Message, frozen=True, tag="note"):
+    """A signed note (C2SP signed-note)."""
+
+    text: str
 
 
 class Refused(_Message, frozen=True, tag="refused"):
@@ -199,8 +244,11 @@ INPUT = "input"
 DAMAGED = "damaged"
 FAILED = "failed"
 
-Request = Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign
-Answer = Done | Slot | Status | Generated | LoggedIn | TicketEnded | Signatures | Refused
+Request = (
+    Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign
+    | GenerateAuditKey | CountUses | SignCheckpoint
+)  # fmt: skip
+Answer = Done | Slot | Status | Generated | LoggedIn | TicketEnded | Signatures | Refused | Counted | Note
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(list[tuple[int, Request]])

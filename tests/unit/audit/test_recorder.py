@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
@@ -71,6 +72,60 @@ def test_a_stale_decision_leaves_nothing(store: Store, recorder: Recorder) -> No
         assert users_of(store) == [f"{old + 1}", "None"]
 
     asyncio.run(work())
+
+
+def signature(use: int) -> Event:
+    """The event of a signature."""
+    return msgspec.structs.replace(event(), keeper="ab" * 8, use=use)
+
+
+def uses_of(store: Store) -> list[tuple[str, int | None]]:
+    """The outcomes and uses in the record, in order."""
+    with store.read() as connection:
+        return [(one.event.outcome.value, one.event.use) for one in events.page(connection, 0, 100)]
+
+
+def test_a_withheld_signature_is_recorded(store: Store, recorder: Recorder) -> None:
+    """Stale decisions throw signatures away; their numbers are in the record all the same, behind the fresh ones."""
+
+    async def work() -> None:
+        results = await asyncio.gather(
+            recorder.record([signature(1)], -1), recorder.record([signature(2)], None), return_exceptions=True
+        )
+        assert isinstance(results[0], StaleDecisionError)
+
+    asyncio.run(work())
+    assert sorted(uses_of(store), key=lambda each: each[1] or 0) == [("withheld", 1), ("done", 2)]
+
+
+def test_what_a_failing_database_did_not_take_is_recorded_later(store: Store, url: str) -> None:
+    """As withheld, with the next group or at the end; when the database stays away, there is a gap and no error."""
+    recorder = Recorder(store)
+
+    async def fail(use: int) -> None:
+        with pytest.raises(UnavailableError):
+            await recorder.record([signature(use)], None)
+
+    def rename(old: str, new: str) -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("events", "hidden")
+    asyncio.run(fail(1))
+    rename("hidden", "events")
+    asyncio.run(recorder.record([event()], None))
+    assert uses_of(store) == [("done", None), ("withheld", 1)]
+    rename("events", "hidden")
+    asyncio.run(fail(2))
+    rename("hidden", "events")
+    recorder.close()
+    assert uses_of(store)[2:] == [("withheld", 2)]
+    other = Store(url)
+    recorder = Recorder(other)
+    rename("events", "hidden")
+    asyncio.run(fail(3))
+    recorder.close()
+    other.close()
 
 
 def test_two_recorders_number_without_gaps(store: Store, recorder: Recorder, url: str) -> None:

@@ -80,9 +80,14 @@ def test_a_hole_makes_no_proof(store: Store) -> None:
 def test_what_fails_leaves_the_tree_alone(store: Store) -> None:
     """Events and tree are one transaction."""
     fill(store, 3)
-    with pytest.raises(ConflictError), store.write() as connection:
-        events.append(connection, [event()])
-        cores.add(connection, blank_core("core1", pin_required=True))
+
+    def work() -> None:
+        with store.write() as connection:
+            events.append(connection, [event()])
+            cores.add(connection, blank_core("core1", pin_required=True))
+
+    with pytest.raises(ConflictError):
+        work()
     with store.read() as connection:
         assert record.edge(connection).size == 3
         assert events.get(connection, 3) is not None
