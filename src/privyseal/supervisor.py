@@ -4,6 +4,7 @@ The supervisor is the only process that reads the key file, and it keeps nothing
 by themselves when the supervisor is gone, because they watch a pipe that it holds open.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import http.client
@@ -23,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privyseal.errors import ConfigurationError, UnavailableError
+from privyseal.keeper.client import open_keeper
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.take_checkpoint import audit_key
 from privyseal.store.store import Store
 from privyseal.tls import TLSFiles, write_private
 
@@ -79,6 +82,16 @@ class Supervisor:
             provision(self.store, self.place, socket.gethostname()[:64], _administrator_password())
         else:
             unlock_with_key_file(self.store, self.place)
+        self.make_audit_key()
+
+    def make_audit_key(self) -> None:
+        """Have the key made that signs checkpoints, if there is none yet."""
+
+        async def work() -> None:
+            async with open_keeper(self.place.keeper) as keeper:
+                await audit_key(self.store, keeper)
+
+        asyncio.run(work())
 
     def start_workers(self) -> None:
         """Start the API workers."""

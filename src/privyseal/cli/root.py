@@ -15,7 +15,7 @@ from privyseal.cli.words import Failure, fail
 
 COMMANDS = {
     "access": "Say why a user may or may not do something.",
-    "audit": "Read the record.",
+    "audit": "Read the record, and check that nobody has rewritten it.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
     "key": "Make, list and destroy keys.",

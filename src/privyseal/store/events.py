@@ -7,7 +7,7 @@ statements would hand Python's lock back and forth as often, and SQLAlchemy's ow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from privyseal.audit.tree import Edge, Kept, leaf_hash
 from privyseal.model.event import Event, Outcome, encode, leaf
@@ -63,6 +63,18 @@ def get(connection: Connection, number: int) -> Event | None:
     """Give one event."""
     row = connection.execute(select(events).where(events.c.number == number)).one_or_none()
     return None if row is None else _event(row)
+
+
+def has_newest_uses(connection: Connection, keeper: str, count: int) -> bool:
+    """Say whether the newest of `count` signatures of a keeper are in the record; looks at its end only."""
+    last = connection.execute(select(func.max(events.c.number))).scalar() or 0
+    recent, newest = events.c.number > last - _END, events.c.use.between(max(count - _NEWEST, 0) + 1, count)
+    query = select(func.count(events.c.use.distinct())).where(recent, events.c.keeper == keeper, newest)
+    return bool(connection.execute(query).scalar_one() == min(count, _NEWEST))
+
+
+_NEWEST = 1000  # signatures: as many as one batch has
+_END = 20_000  # events
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
