@@ -26,6 +26,7 @@ from pathlib import Path
 from privyseal.errors import ConfigurationError, UnavailableError
 from privyseal.keeper.client import open_keeper
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.publish_checkpoints import Destinations, Publisher
 from privyseal.operations.take_checkpoint import audit_key
 from privyseal.store.store import Store
 from privyseal.tls import TLSFiles, write_private
@@ -44,6 +45,7 @@ class Options:
     Attributes:
         database: a URL, or None for SQLite in the data directory.
         workers: API processes; None for one a core.
+        checkpoints: where they are sent.
     """
 
     data: Path
@@ -51,6 +53,7 @@ class Options:
     port: int
     database: str | None
     workers: int
+    checkpoints: Destinations = field(default_factory=Destinations)
 
 
 @dataclass(slots=True)
@@ -106,6 +109,17 @@ class Supervisor:
                     self._restart(child)
             time.sleep(_POLL_SECONDS)
 
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Send checkpoints outside for a while, if that is wanted."""
+        publisher = Publisher(self.store, self.place.keeper, self.options.checkpoints)
+        if self.options.checkpoints:
+            publisher.start()
+        try:
+            yield
+        finally:
+            publisher.stop()
+
     def stop(self) -> None:
         """End the workers, then the keeper, in a bounded time."""
         for child in reversed(self.children):
@@ -150,7 +164,8 @@ def serve(options: Options) -> int:
         supervisor.start_workers()
         if _wait_until_ready(supervisor):
             _announce(supervisor)
-            supervisor.watch()
+            with supervisor.publishing():
+                supervisor.watch()
     return 0
 
 

@@ -16,26 +16,53 @@ _LAST_PORT = 65535
     examples=[
         "privyseal serve --data /var/lib/privyseal",
         "privyseal serve --data appliance --listen 127.0.0.1:8443",
+        "privyseal serve --data /var/lib/privyseal --checkpoint-file /mnt/elsewhere/checkpoints",
     ]
 )
 @click.option("--data", metavar="DIR", help="Where keys, record and certificates are kept.  [env var: PRIVYSEAL_DATA]")
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
+@click.option("--checkpoint-file", metavar="FILE", help="Append signed checkpoints of the record to this file.")
+@click.option("--checkpoint-syslog", is_flag=True, help="Write them to the system's log.")
+@click.option("--checkpoint-url", metavar="URL", help="POST them there; https only, and no redirect is followed.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=1),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often.",
+)
 @pass_session
-def command(session: Session, /, data: str | None, listen: str, database: str | None, workers: int | None) -> int:
+def command(
+    session: Session,
+    /,
+    data: str | None,
+    listen: str,
+    database: str | None,
+    workers: int | None,
+    checkpoint_file: str | None,
+    checkpoint_url: str | None,
+    *,
+    checkpoint_syslog: bool,
+    checkpoint_every: float,
+) -> int:
     """Run an appliance. The first start provisions it.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
     """
     from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
+    from privyseal.operations.publish_checkpoints import Destinations  # noqa: PLC0415 - as the next line
     from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
 
     host, port = _address(listen)
     folder = _folder(session, data)
     try:
-        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1))
+        file = Path(checkpoint_file).absolute() if checkpoint_file else None
+        checkpoints = Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every)
+        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1, checkpoints))
     except PrivysealError as error:
         return fail(str(error))
 
