@@ -218,17 +218,14 @@ class _Reader:
         level -= level % KEPT_EVERY
         hashes: list[Hash] = []
         while first < last:
-            step = 1 << level
-            until = last - last % step
-            if until > first:
-                hashes += self._complete(level, first, until)
-                first = until
-            level -= KEPT_EVERY
+            until = last - last % (1 << level)
+            hashes += self._complete(level, first, until)
+            first, level = until, level - KEPT_EVERY
         return _join(hashes)
 
     def _complete(self, level: int, first: int, last: int) -> list[Hash]:
         """Give the roots of the complete subtrees of a run of nodes of one kept level, from the left to the right."""
         edge = Edge()
-        for node in self._nodes.span(level, first >> level, last >> level):
+        for node in self._nodes.span(level, first >> level, last >> level) if first < last else ():
             edge.append(node)
         return edge.roots

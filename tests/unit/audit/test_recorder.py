@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from privyseal.audit.recorder import Recorder
+from privyseal.audit.recorder import Recorder, _Entry
 from privyseal.errors import StaleDecisionError, UnavailableError
 from privyseal.model.event import Event, Outcome
 from privyseal.store import appliance, events
@@ -150,6 +150,32 @@ def test_two_recorders_number_without_gaps(store: Store, recorder: Recorder, url
     second.close()
     assert sorted(numbers) == list(range(1, 401))
     assert len(users_of(store)) == 400
+
+
+def test_a_group_ends(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At so many events, and where the recorder is closed."""
+    recorder.close()
+    monkeypatch.setattr("privyseal.audit.recorder._GROUP_MAX", 3)
+    loop = asyncio.new_event_loop()
+    entries = [_Entry([event()] * 2, None, loop, loop.create_future()) for _ in range(3)]
+    for entry in entries[1:]:
+        recorder._queue.put(entry)
+    recorder._queue.put(None)
+    assert recorder._gather(entries[0]) == (entries[:2], False)
+    monkeypatch.setattr("privyseal.audit.recorder._GROUP_MAX", 100)
+    assert recorder._gather(entries[0]) == ([entries[0], entries[2]], True)
+    loop.close()
+
+
+def test_a_group_of_stale_refusals_writes_nothing(store: Store, recorder: Recorder) -> None:
+    """There is nothing to withhold, so the tree stays as it is."""
+
+    async def work() -> None:
+        with pytest.raises(StaleDecisionError):
+            await recorder.record([event()], -1)
+
+    asyncio.run(work())
+    assert users_of(store) == []
 
 
 def test_close_writes_what_is_queued(recorder: Recorder) -> None:
