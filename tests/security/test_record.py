@@ -7,9 +7,12 @@ the appliance's own code. What an attacker cannot have is the audit key, so the 
 import base64
 import hashlib
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +20,13 @@ from pathlib import Path
 import pytest
 
 from privyseal.audit import tree
+from privyseal.audit.verify import verify_export, verify_receipt
 from privyseal.keeper import sealing
 from privyseal.keeper.client import ask_once
 from privyseal.store import events
 from privyseal.store.store import Store
 from privyseal.wire import frames
-from privyseal.wire.notes import VerifierKey
+from privyseal.wire.notes import VerifierKey, split
 from support.appliance import Appliance
 from support.processes import BIN, base_environment
 
@@ -226,3 +230,81 @@ def test_a_key_that_is_not_ours_convinces_nobody(evidence: Evidence, tmp_path: P
     )  # fmt: skip
     assert done.returncode == 3
     assert f"not signed by {name}" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/audit/checkpoint", "/audit/export", "/audit/consistency?from=1", "/audit/events"])
+def test_the_record_is_for_auditors(running: Appliance, path: str) -> None:
+    """Auditors and administrators read it; an operator is refused."""
+    if "clara" not in running.passwords:
+        running.add_user("clara", role="auditor")
+    assert running.api("GET", path, user="clara").is_success
+    refused = running.api("GET", path, user="alice", check=False)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:privyseal:problem:access-refused")
+
+
+def test_a_receipt_is_for_whose_event_it_is(running: Appliance) -> None:
+    """Others are told nothing, not even whether there is such an event; the audit key is for everybody."""
+    (number,) = sign(running)
+    receipt = running.api("GET", f"/audit/proof?event={number}", user="alice").json()
+    values, checkpoint = verify_receipt(json.dumps(receipt).encode(), VerifierKey.read(receipt["key"]))
+    assert (values["number"], values["user"], checkpoint.size >= number) == (number, "alice", True)
+    assert running.api("GET", "/audit/key", user="alice").json() == {"key": receipt["key"]}
+    answers = [running.api("GET", f"/audit/proof?event={each}", user="alice", check=False) for each in (1, 10_000_000)]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    assert running.api("GET", "/audit/proof?event=10000000", check=False).status_code == 404
+    for wrong in ("0", "-1", "x", str(2**63)):
+        assert running.api("GET", f"/audit/proof?event={wrong}", check=False).status_code == 422
+
+
+def test_two_lengths_of_the_record_fit(running: Appliance) -> None:
+    """By the proof that the appliance gives; what is longer than the record or upside down is refused."""
+    first = running.api("GET", "/audit/checkpoint").json()
+    sign(running, 3)
+    second = running.api("GET", "/audit/checkpoint").json()
+    query = f"/audit/consistency?from={first['size']}&to={second['size']}"
+    proof = [base64.b64decode(each) for each in running.api("GET", query).json()["proof"]]
+    roots = (base64.b64decode(first["root"]), base64.b64decode(second["root"]))
+    tree.check_consistency(first["size"], second["size"], proof, *roots)
+    for wrong in ("from=5&to=3", "from=1&to=10000000", "from=10000000", "to=3"):
+        assert running.api("GET", f"/audit/consistency?{wrong}", check=False).status_code == 422
+
+
+def test_batches_are_counted_over_threads(running: Appliance, tmp_path: Path) -> None:
+    """RSA and P-384 batches are signed on several threads; every signature has its number and the hash fits."""
+    for key_type in ("rsa:2048", "ec:P-384"):
+        label = key_type.replace(":", "-")
+        running.add_key(label, key_type, pin=None)
+        body = {"digests": [DIGEST] * 50, "hash": "SHA-256"}
+        assert (
+            len(running.api("POST", f"/cores/1/keys/{label}/sign-batch", body, user="alice").json()["signatures"]) == 50
+        )
+    running.cli("audit", "export", "-o", tmp_path / "export")
+    report = verify_export((tmp_path / "export").read_bytes().splitlines(), None, [])
+    assert not [each for each in report.findings if "not those that it counted" in each]
+
+
+def test_checkpoints_are_sent_and_hold_over_restarts(new_appliance: Callable[..., Appliance], tmp_path: Path) -> None:
+    """`serve` appends them to a file; after a restart, with another run of the keeper, the record still fits them."""
+    kept = tmp_path / "kept"
+    appliance = new_appliance("--checkpoint-file", str(kept), "--checkpoint-every", "1", "--workers", "2")
+    appliance.api("PUT", "/cores/1", {"pin_required": False})
+    appliance.add_user("alice")
+    appliance.add_rule("alice")
+    appliance.add_key("release", pin=None)
+    sign(appliance, 5)
+    appliance.stop()
+    before = list(split(kept.read_text()))
+    assert len(before) >= 2
+    appliance.start()
+    sign(appliance, 5)
+    os.kill(appliance.keeper_process(), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while appliance.api("GET", "/health/ready", check=False).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    sign(appliance, 5)
+    appliance.cli("audit", "export", "-o", tmp_path / "export")
+    report = verify_export((tmp_path / "export").read_bytes().splitlines(), None, list(split(kept.read_text())))
+    assert (report.findings, report.signatures) == ([], 15)
+    assert report.kept >= len(before)
