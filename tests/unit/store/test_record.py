@@ -128,3 +128,17 @@ def test_there_is_one_audit_key(store: Store) -> None:
         assert record.key(connection) == made
     with pytest.raises(ConflictError), store.write() as connection:
         record.keep_key(connection, made)
+
+
+def test_whether_the_newest_signatures_are_there(store: Store) -> None:
+    """By keeper and number; a gap among the newest is seen."""
+    one, other = "01" * 8, "02" * 8
+    with store.write() as connection:
+        assert events.has_newest_uses(connection, one, 0)
+        assert not events.has_newest_uses(connection, one, 1)
+        events.append(connection, [event(keeper=one, use=use) for use in (1, 2, 4)])
+        assert events.has_newest_uses(connection, one, 2)
+        assert not events.has_newest_uses(connection, one, 4)
+        assert not events.has_newest_uses(connection, other, 1)
+        events.append(connection, [event(keeper=one, use=3)])
+        assert events.has_newest_uses(connection, one, 4)
