@@ -1,12 +1,13 @@
 # The two commands are `make demo` and `make test`; everything else is a part of them, or for developers.
 # Always true: each target is safe to run again, and what is up to date costs a second or less.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock prove-clean clean
+.PHONY: help demo test check soak bench lock prove-clean clean
 
 help:
 	@echo 'make demo         set everything up and sign a file through OpenSSL; ends in "Verified OK"'
 	@echo 'make test         set everything up and run all checks and tests, as CI does'
 	@echo 'make check        the same without installing Debian packages'
+	@echo 'make soak         the fault and attack tests again, much longer and with other cases each time'
 	@echo 'make bench        measure, beside openssl speed and SoftHSM2'
 	@echo 'make lock         resolve the Python dependencies anew and write the lock files'
 	@echo 'make prove-clean  run make demo and make test in a fresh Debian 12 chroot (as root)'
@@ -26,6 +27,11 @@ check:
 	@scripts/setup dev
 	@scripts/build-module
 	@scripts/check
+
+soak:
+	@scripts/setup dev
+	@scripts/build-module
+	@PRIVYSEAL_SOAK=1 .venv/bin/pytest -n auto --dist loadfile -q --timeout 3600 tests/faults tests/security
 
 bench:
 	@scripts/install-packages bench

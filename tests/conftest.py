@@ -20,8 +20,8 @@ def new_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`."""
     started: list[Appliance] = []
 
-    def start(*arguments: str) -> Appliance:
-        started.append(Appliance(tmp_path_factory.mktemp("appliance"), *arguments))
+    def start(*arguments: str, **options: Path) -> Appliance:
+        started.append(Appliance(tmp_path_factory.mktemp("appliance"), *arguments, **options))
         started[-1].start()
         return started[-1]
 

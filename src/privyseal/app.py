@@ -17,40 +17,63 @@ from privyseal.audit.recorder import Recorder
 from privyseal.errors import ConfigurationError
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
+from privyseal.keeper.hiding import hide
 from privyseal.operations.appliance import Appliance, load
 from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.store import Store
+from privyseal.telemetry import logs
+from privyseal.telemetry.metrics import Metrics
 from privyseal.tls import TLSFiles
 
+_log = logging.getLogger("privyseal.worker")
 _STOP_SECONDS = 5
+_MEASURE_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
-async def open_appliance(database: str, keeper: Path) -> AsyncIterator[Appliance]:
+async def open_appliance(
+    database: str, keeper: Path, metrics: Metrics | None = None, certificate: Path | None = None
+) -> AsyncIterator[Appliance]:
     """Open everything that operations work with; close it in the other order."""
     store = Store(database)
     with store.read() as connection:
         node = appliance_rows.node(connection)
     if node is None:
         raise ConfigurationError("this database belongs to no appliance yet")
-    appliance = Appliance(node, store, KeeperClient(keeper), Recorder(store), load(store))
+    metrics = metrics or Metrics()
+    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
+    appliance = Appliance(node, store, KeeperClient(keeper), recorder, load(store), metrics, certificate)
+    measuring = asyncio.create_task(_measure(appliance))
     try:
         yield appliance
     finally:
+        measuring.cancel()
         appliance.recorder.close()
         await appliance.keeper.close()
         store.close()
 
 
-async def _work(listener: socket.socket, database: str, keeper: Path, tls: TLSFiles) -> None:
-    async with open_appliance(database, keeper) as appliance:
+async def _measure(appliance: Appliance) -> None:
+    """Publish how much waits in this worker, so that any worker can tell."""
+    while True:
+        appliance.metrics.set("privyseal_recorder_queue", appliance.recorder.waiting)
+        appliance.metrics.set("privyseal_keeper_queue", appliance.keeper.waiting)
+        appliance.metrics.set("privyseal_workers", 1)
+        await asyncio.sleep(_MEASURE_SECONDS)
+
+
+async def _work(
+    listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics, *, access_log: bool
+) -> None:
+    async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
+        appliance.kept_files = (tls.ca, tls.ca_key)
         config = uvicorn.Config(
-            api.build(appliance),
+            api.build(appliance, access_log=access_log),
             http=JoinedProtocol,
             lifespan="off",
-            log_level="warning",
+            log_config=None,  # ours is set up
             access_log=False,
             server_header=False,
             date_header=False,
@@ -77,14 +100,22 @@ def _stop(server: uvicorn.Server) -> None:
 def main() -> None:
     """Run one API worker; `privyseal serve` starts it."""
     parser = argparse.ArgumentParser(prog="privyseal-worker")
-    for name in ("--listener", "--keeper", "--tls"):
+    for name in ("--listener", "--keeper", "--tls", "--metrics", "--place"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--log-format", choices=logs.FORMATS)
+    parser.add_argument("--hide")
+    parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logs.set_up(words.log_format, "worker")
     harden_worker()
+    if words.hide and not hide(Path(words.hide)):
+        _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
     database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
-    work = _work(listener, database, Path(words.keeper), TLSFiles(Path(words.tls)))
+    metrics = Metrics(int(words.metrics), int(words.place))
+    work = _work(
+        listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), metrics, access_log=words.access_log
+    )
     with asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(work)
 

@@ -55,6 +55,14 @@ class AccessRefusedError(PrivysealError):
         self.decision = decision
 
 
+class ApprovalNeededError(PrivysealError):
+    """Several people have to agree first; `approval` is the number of the request that waits for them."""
+
+    def __init__(self, message: str, approval: int) -> None:
+        super().__init__(message)
+        self.approval = approval
+
+
 class PINError(PrivysealError):
     """A PIN was needed and did not do."""
 
@@ -115,8 +123,25 @@ class StaleDecisionError(PrivysealError):
     """Rules, users or keys changed between the decision and the record; decide again. Never leaves `operations`."""
 
 
+class AnsweredBeforeError(PrivysealError):
+    """The same request was carried out before; this is its answer."""
+
+    def __init__(self, status: int, answer: bytes) -> None:
+        super().__init__("this request was answered before")
+        self.status = status
+        self.answer = answer
+
+
+class IdempotencyKeyReusedError(PrivysealError):
+    """The idempotency key came with another request before."""
+
+
 class InvalidSignatureError(PrivysealError):
     """The signature does not verify."""
+
+
+class InvalidBackupError(PrivysealError):
+    """The file is no backup, is not whole, was altered, or its secret is another."""
 
 
 class ConfigurationError(PrivysealError):

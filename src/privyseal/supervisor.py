@@ -21,21 +21,43 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from privyseal.errors import ConfigurationError, UnavailableError
 from privyseal.keeper.client import open_keeper
-from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.provision import (
+    ADMINISTRATOR,
+    Place,
+    is_provisioned,
+    key_file,
+    new_key_file_secret,
+    provision,
+    settle,
+    unlock_with_key_file,
+)
 from privyseal.operations.publish_checkpoints import Destinations, Publisher
+from privyseal.operations.restore import Progress, check, restore
 from privyseal.operations.take_checkpoint import audit_key
+from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.store.store import Store
+from privyseal.telemetry import logs
+from privyseal.telemetry.cells import make_file
+from privyseal.telemetry.clock import Clock, synchronised
+from privyseal.telemetry.logs import format_of
+from privyseal.telemetry.metrics import SET_BACK, SYNCHRONISED, Metrics
+from privyseal.telemetry.notify import Notifier
 from privyseal.tls import TLSFiles, write_private
+from privyseal.wire.backups import Header
 
 _log = logging.getLogger("privyseal.serve")
 _SOCKET_PATH_MAX = 100  # unix(7): sun_path has 108 bytes
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_CLOCK_SECONDS = 10.0
+_OURS = ("PRIVYSEAL_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_")  # what children need not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +66,10 @@ class Options:
 
     Attributes:
         database: a URL, or None for SQLite in the data directory.
-        workers: API processes; None for one a core.
+        workers: API processes.
+        key_file: what unlocks; None for `unlock.key` in the data directory.
+        log_format: `json` or `text`; None for text on a terminal.
+        access_log: whether workers log every request.
         checkpoints: where they are sent.
     """
 
@@ -53,6 +78,9 @@ class Options:
     port: int
     database: str | None
     workers: int
+    key_file: Path | None = None
+    log_format: str | None = None
+    access_log: bool = False
     checkpoints: Destinations = field(default_factory=Destinations)
 
 
@@ -75,14 +103,21 @@ class Supervisor:
     tls: TLSFiles
     listener: socket.socket
     keeper_listener: socket.socket
+    shared: int
+    metrics: Metrics
+    notifier: Notifier = field(default_factory=Notifier)
+    clock: Clock = field(default_factory=Clock)
+    clock_at: float = 0.0
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
     def start_keeper(self) -> None:
         """Start the keeper and open the domain key with the key file, or make both at the first start."""
         self.children.append(Child(self._spawn_keeper, self._spawn_keeper()))
+        for name in ("keeper", "worker"):
+            self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}', 0)
         if not is_provisioned(self.store):
-            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password())
+            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password(self.options.data))
         else:
             unlock_with_key_file(self.store, self.place)
         self.make_audit_key()
@@ -98,8 +133,9 @@ class Supervisor:
 
     def start_workers(self) -> None:
         """Start the API workers."""
-        for _ in range(self.options.workers):
-            self.children.append(Child(self._spawn_worker, self._spawn_worker()))
+        for place in range(1, self.options.workers + 1):
+            start = partial(self._spawn_worker, place)
+            self.children.append(Child(start, start()))
 
     def watch(self) -> None:
         """Restart what dies, until a signal says stop."""
@@ -107,6 +143,8 @@ class Supervisor:
             for child in self.children:
                 if child.process.poll() is not None and not self.stopping:
                     self._restart(child)
+            self._look_at_clock()
+            self.notifier.alive()
             time.sleep(_POLL_SECONDS)
 
     @contextlib.contextmanager
@@ -120,8 +158,30 @@ class Supervisor:
         finally:
             publisher.stop()
 
+    def compare_clock_with_record(self) -> None:
+        """Find out whether the clock was set back while nothing ran."""
+        self._was_set_back(self.clock.behind(latest_event(self.store)))
+
+    def _look_at_clock(self) -> None:
+        if time.monotonic() < self.clock_at:
+            return
+        self.clock_at = time.monotonic() + _CLOCK_SECONDS
+        known = synchronised()
+        if known is not None:
+            self.metrics.set(SYNCHRONISED, int(known))
+        self._was_set_back(self.clock.set_back())
+
+    def _was_set_back(self, seconds: float) -> None:
+        """Warn of it, count it and record it. That the record fails for now stops nothing: it is counted."""
+        self.metrics.count(SET_BACK, int(seconds > 0))
+        if seconds > 0:
+            _log.warning("the clock was set back by %.1f s", seconds)
+            with contextlib.suppress(UnavailableError):
+                record_set_back(self.store, seconds)
+
     def stop(self) -> None:
         """End the workers, then the keeper, in a bounded time."""
+        self.notifier.say("STOPPING=1", "STATUS=stopping")
         for child in reversed(self.children):
             child.process.terminate()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -134,6 +194,8 @@ class Supervisor:
 
     def _restart(self, child: Child) -> None:
         child.restarts += 1
+        name = "keeper" if child is self.children[0] else "worker"
+        self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}')
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
@@ -141,19 +203,22 @@ class Supervisor:
             unlock_with_key_file(self.store, self.place)
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
-        descriptor = self.keeper_listener.fileno()
-        return _spawn(["privyseal.keeper.process", str(descriptor)], (descriptor,), {})
+        return _spawn_keeper(self.keeper_listener, self.options.log_format)
 
-    def _spawn_worker(self) -> subprocess.Popen[bytes]:
+    def _spawn_worker(self, place: int) -> subprocess.Popen[bytes]:
         descriptor = self.listener.fileno()
         words = ["privyseal.app", "--listener", str(descriptor), "--keeper", str(self.place.keeper)]
         words += ["--tls", str(self.tls.ca.parent)]
-        return _spawn(words, (descriptor,), {"PRIVYSEAL_DATABASE": database_url(self.options)})
+        words += ["--metrics", str(self.shared), "--place", str(place)]
+        words += ["--log-format", format_of(self.options.log_format)]
+        words += ["--hide", str(self.options.key_file)] if self.options.key_file else []
+        words += ["--access-log"] if self.options.access_log else []
+        return _spawn(words, (descriptor, self.shared), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
 
 def serve(options: Options) -> int:
     """Run an appliance until SIGTERM or SIGINT; gives the exit status. Raises ConfigurationError."""
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logs.set_up(options.log_format, "supervisor")
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(options.data), contextlib.ExitStack() as stack:
         supervisor = _prepare(options, stack)
@@ -161,12 +226,37 @@ def serve(options: Options) -> int:
             signal.signal(number, lambda *_: setattr(supervisor, "stopping", True))
         stack.callback(supervisor.stop)
         supervisor.start_keeper()
+        supervisor.compare_clock_with_record()
         supervisor.start_workers()
         if _wait_until_ready(supervisor):
             _announce(supervisor)
+            supervisor.notifier.say("READY=1", f"STATUS=answering with {options.workers} workers")
             with supervisor.publishing():
                 supervisor.watch()
     return 0
+
+
+def restore_into(data: Path, database: str | None, file: BinaryIO, secret: str, progress: Progress) -> Header:
+    """Make an appliance out of a backup. Nothing is written before all of the file was read and found whole.
+
+    Raises ConfigurationError, ConflictError, InvalidBackupError.
+    """
+    with contextlib.ExitStack() as stack:
+        os.umask(0o077)
+        keeper = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="privyseal-"))) / "keeper.sock"
+        process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)), None)
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        place = Place(data, keeper)
+        slot_secret = key_file(place) if place.key_file.exists() else new_key_file_secret()
+        checked = check(keeper, file, secret, slot_secret, progress)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(_only_one(data))
+        store = Store(database_url(Options(data, "127.0.0.1", 0, database, 0)))
+        stack.callback(store.close)
+        store.migrate()
+        restore(store, place, file, checked, progress)
+        return checked.header
 
 
 def database_url(options: Options) -> str:
@@ -185,7 +275,10 @@ def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
     listener = stack.enter_context(_listen(options.host, options.port))
     keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
-    return Supervisor(options, Place(options.data, keeper_path), store, tls, listener, keeper_listener)
+    shared = make_file(options.workers + 1)  # the first region is the supervisor's own
+    stack.callback(os.close, shared)
+    place = Place(options.data, keeper_path, options.key_file)
+    return Supervisor(options, place, store, tls, listener, keeper_listener, shared, Metrics(shared))
 
 
 @contextlib.contextmanager
@@ -229,8 +322,13 @@ def _listen_unix(path: Path) -> socket.socket:
     return sock
 
 
+def _spawn_keeper(listener: socket.socket, log_format: str | None) -> subprocess.Popen[bytes]:
+    descriptor = listener.fileno()
+    return _spawn(["privyseal.keeper.process", str(descriptor), format_of(log_format)], (descriptor,), {})
+
+
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PRIVYSEAL_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.Popen(  # noqa: S603 - our own modules, with our own arguments
         [sys.executable, "-m", *words],
         stdin=subprocess.PIPE,
@@ -240,7 +338,7 @@ def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str])
     )
 
 
-def _administrator_password() -> str:
+def _administrator_password(data: Path) -> str:
     given = os.environ.get("PRIVYSEAL_ADMIN_PASSWORD")
     file = os.environ.get("PRIVYSEAL_ADMIN_PASSWORD_FILE")
     if given is None and file is not None:
@@ -251,6 +349,12 @@ def _administrator_password() -> str:
     if given is not None:
         return given
     password = secrets.token_urlsafe(18)
+    if "JOURNAL_STREAM" in os.environ:  # what is printed would stay in systemd's journal
+        write_private(data / "admin.password", password.encode())
+        _log.warning(
+            "user %s has a generated password, in %s; read it, change it, remove the file", ADMINISTRATOR, data
+        )
+        return password
     print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)  # noqa: T201 - for whoever started it
     return password
 

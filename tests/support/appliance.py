@@ -24,14 +24,16 @@ PIN = "12345678"
 class Appliance:
     """One running appliance with its administrator `admin` and the users that tests add."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, program: Path = BIN / "privyseal") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.data = directory / "data"
         self.arguments = arguments
+        self.program = program
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.passwords = dict(PASSWORDS)
+        self.variables: dict[str, str] = {}
         self.process: Process | None = None
         self.ready_line = ""
         self._clients: dict[str, httpx2.Client] = {}
@@ -51,9 +53,10 @@ class Appliance:
         log = self.directory / "serve.log"
         log.unlink(missing_ok=True)
         self.process = Process(
-            [BIN / "privyseal", "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments],
+            [self.program, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments],
             environment={
                 **base_environment(),
+                **self.variables,
                 "PRIVYSEAL_ADMIN_PASSWORD_FILE": str(self.secret_file("admin.password", self.admin_password)),
             },
             log=log,
@@ -143,11 +146,14 @@ class Appliance:
 
     def _client(self, user: str) -> httpx2.Client:
         if user not in self._clients:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            self._clients[user] = httpx2.Client(
-                base_url=self.url, auth=(user, self.passwords[user]), verify=context, trust_env=False, timeout=120
-            )
+            self._clients[user] = self.client(user)
         return self._clients[user]
+
+    def client(self, user: str) -> httpx2.Client:
+        """Connections of one's own as a user; the caller closes them."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        auth = (user, self.passwords[user])
+        return httpx2.Client(base_url=self.url, auth=auth, verify=context, trust_env=False, timeout=120)
 
     def add_user(self, name: str, *, role: str = "operator") -> str:
         """Make a user with a password of its own and return the name."""

@@ -17,17 +17,20 @@ _BY_ROLE = {
     Role.ADMINISTRATOR: frozenset(
         {
             Operation.AUDIT_READ,
+            Operation.BACKUP_CREATE,
+            Operation.BACKUP_MANAGE,
             Operation.CORE_MANAGE,
             Operation.KEY_DESTROY,
             Operation.KEY_GENERATE,
             Operation.KEY_READ,
+            Operation.METRICS_READ,
             Operation.RULE_MANAGE,
             Operation.USER_MANAGE,
         }
     ),
     Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ}),
-    Role.BACKUP: frozenset[Operation](),
-    Role.METRICS: frozenset[Operation](),
+    Role.BACKUP: frozenset({Operation.BACKUP_CREATE}),
+    Role.METRICS: frozenset({Operation.METRICS_READ}),
     Role.OPERATOR: frozenset[Operation](),
 }
 

@@ -12,18 +12,36 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
-from itertools import chain
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from privyseal.errors import PrivysealError, StaleDecisionError, UnavailableError
 from privyseal.model.event import Event, Outcome
-from privyseal.store import events
-from privyseal.store.store import Store
+from privyseal.store import events, replays
+from privyseal.store.replays import Kept
+from privyseal.store.store import Cursor, Store
+from privyseal.telemetry.metrics import Histogram
 
 _GROUP_MAX = 10_000  # events in one transaction; more would make the first of them wait too long
+_CLEAN_SECONDS = 1.0
+_CLEANED_MIN = 100
+_DROPPED = "the same request had been answered before"
 _WITHHELD = "the signature was thrown away: its decision was stale, or the database did not answer"
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """An answer to keep with its events, for a request that may come again; see `store.replays`.
+
+    Attributes:
+        answer: writes it, of the first event's number.
+    """
+
+    id: str
+    content: str
+    answer: Callable[[int], Kept]
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -33,6 +51,7 @@ class _Entry(msgspec.Struct, frozen=True):
     basis: int | None
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[int]
+    keep: Keep | None = None
 
     def is_fresh(self, present: int) -> bool:
         """Say whether what the events rest on is still true."""
@@ -42,22 +61,39 @@ class _Entry(msgspec.Struct, frozen=True):
 class Recorder:
     """The one way for an API worker's hot operations to write to the record."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, commits: Histogram | None = None) -> None:
         self._store = store
         self._owed: list[Event] = []  # withheld signatures that could not be recorded yet; the thread's own
+        self._commits = commits
+        self._kept = 1  # so that a first cleaning comes, also after a restart
+        self._clean_at = time.monotonic()
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
-    async def record(self, new: Sequence[Event], basis: int | None) -> int:
-        """Write events and give the number of the first once all are durable.
+    async def record(self, new: Sequence[Event], basis: int | None, keep: Keep | None = None) -> int:
+        """Write events, and the answer that tells of them; give the number of the first once all are durable.
 
-        Raises StaleDecisionError when `basis` is not the present generation, UnavailableError when the database fails.
+        Raises StaleDecisionError when `basis` is not the present generation, UnavailableError when the database fails,
+        AnsweredBeforeError or IdempotencyKeyReusedError when there is an answer for this key already. In that case the
+        events are recorded as dropped.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
-        self._queue.put(_Entry(new, basis, loop, done))
+        self._queue.put(_Entry(new, basis, loop, done, keep))
         return await done
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait for a commit."""
+        return self._queue.qsize()
+
+    def withhold(self, new: Sequence[Event]) -> None:
+        """Record signatures that were made and are not given out, without waiting for it."""
+        loop = asyncio.get_running_loop()
+        nobody: asyncio.Future[int] = loop.create_future()
+        nobody.cancel()
+        self._queue.put(_Entry(_as_withheld(new), None, loop, nobody))
 
     def close(self) -> None:
         """Write what is queued, then end the thread."""
@@ -88,42 +124,89 @@ class Recorder:
         return group, False
 
     def _commit(self, group: list[_Entry]) -> None:
+        began = time.perf_counter_ns()
         try:
             results = self._write(group)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
             self._owed += _withheld(group)
             known = isinstance(error, PrivysealError)
             results = [error if known else UnavailableError("the record cannot be written; try again")] * len(group)
+        if self._commits is not None:
+            self._commits.add(time.perf_counter_ns() - began)
         loop = group[0].loop
         loop.call_soon_threadsafe(_resolve, list(zip(group, results, strict=True)))
 
     def _write(self, group: list[_Entry]) -> list[int | Exception]:
         with self._store.write_fast() as cursor:
             head = cursor.head()
-            first = head.last_event + 1
-            fresh = [entry for entry in group if entry.is_fresh(head.generation)]
-            stale = [entry for entry in group if not entry.is_fresh(head.generation)]
-            new = [*chain.from_iterable(entry.events for entry in fresh), *self._owed, *_withheld(stale)]
-            if new:
+            ids = [entry.keep.id for entry in group if entry.keep is not None]
+            batch = _Batch(head.generation, head.last_event + 1, replays.find(cursor, ids) if ids else {})
+            for entry in group:
+                batch.take(entry)
+            if new := [*batch.events, *self._owed, *_withheld(batch.stale)]:
                 events.write(cursor, head.edge, new)
+            if batch.kept:
+                replays.write(cursor, batch.kept)
+            self._clean(cursor, len(batch.kept))
         self._owed = []
-        return _numbers(group, head.generation, first)
+        return batch.results
+
+    def _clean(self, cursor: Cursor, new: int) -> None:
+        """Forget old answers in small steps, a little faster than new ones come."""
+        self._kept += new
+        if self._kept and time.monotonic() >= self._clean_at:
+            replays.clean(cursor, 2 * self._kept + _CLEANED_MIN)
+            self._kept, self._clean_at = 0, time.monotonic() + _CLEAN_SECONDS
 
 
-def _numbers(group: list[_Entry], present: int, first: int) -> list[int | Exception]:
-    results: list[int | Exception] = []
-    for entry in group:
-        if entry.is_fresh(present):
-            results.append(first)
-            first += len(entry.events)
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction writes, and what each entry hears of it.
+
+    Attributes:
+        present: the generation.
+        number: of the next event.
+        known: answers that are there, by id.
+        stale: entries whose decision is out of date.
+    """
+
+    present: int
+    number: int
+    known: dict[str, Kept]
+    events: list[Event] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    stale: list[_Entry] = field(default_factory=list)
+    results: list[int | Exception] = field(default_factory=list)
+
+    def take(self, entry: _Entry) -> None:
+        """Add an entry: fresh, stale, or answered before."""
+        if not entry.is_fresh(self.present):
+            self.stale.append(entry)
+            self.results.append(StaleDecisionError("rules, users or keys have changed"))
+        elif entry.keep is None:
+            self.results.append(self._add(entry.events))
+        elif entry.keep.id in self.known:
+            self._add([msgspec.structs.replace(one, outcome=Outcome.DROPPED, reason=_DROPPED) for one in entry.events])
+            self.results.append(replays.refusal(self.known[entry.keep.id], entry.keep.content))
         else:
-            results.append(StaleDecisionError("rules, users or keys have changed"))
-    return results
+            kept = entry.keep.answer(self.number)
+            self.known[kept.id] = kept
+            self.kept.append(kept)
+            self.results.append(self._add(entry.events))
+
+    def _add(self, new: Sequence[Event]) -> int:
+        first = self.number
+        self.events.extend(new)
+        self.number += len(new)
+        return first
 
 
 def _withheld(entries: Sequence[_Entry]) -> list[Event]:
     """Give what has to be recorded of answers that are not given: the signatures among them."""
-    made = (event for entry in entries for event in entry.events if event.use is not None)
+    return _as_withheld([event for entry in entries for event in entry.events if event.use is not None])
+
+
+def _as_withheld(made: Sequence[Event]) -> list[Event]:
     return [msgspec.structs.replace(event, outcome=Outcome.WITHHELD, reason=_WITHHELD) for event in made]
 
 

@@ -12,6 +12,7 @@ DOES_NOT_VERIFY = 3
 _STATUS: dict[type[Exception], int] = {
     errors.AccessRefusedError: REFUSED,
     errors.ApplianceLockedError: LOCKED,
+    errors.ApprovalNeededError: REFUSED,
     errors.InvalidSignatureError: DOES_NOT_VERIFY,
     errors.KeyNotFoundError: REFUSED,
     errors.PINIncorrectError: REFUSED,
@@ -56,6 +57,8 @@ def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
 def _hint(error: errors.ClientError, user: str | None) -> str | None:
     if error.missing_rule:
         return error.missing_rule
+    if error.approval is not None:
+        return f"privyseal approval show {error.approval}"
     if isinstance(error, errors.PINLockedError):
         return f"an administrator types: privyseal user unlock {user or 'NAME'}"
     if error.retry_after is not None:

@@ -96,6 +96,17 @@ def counting(session: Session, label: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextlib.contextmanager
+def progress(session: Session, label: str, size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for work whose size is known roughly; yields what moves it."""
+    if not _moving(session):
+        yield lambda _: None
+        return
+    with click.progressbar(length=size or 1, label=label, file=sys.stderr) as bar:
+        yield bar.update
+        bar.update(bar.length or 0)
+
+
+@contextlib.contextmanager
 def waiting(session: Session, message: str) -> Iterator[None]:
     """Something that turns while the appliance is busy."""
     if not _moving(session):

@@ -15,11 +15,16 @@ from privyseal.cli.words import Failure, fail
 
 COMMANDS = {
     "access": "Say why a user may or may not do something.",
+    "approval": "See, approve and refuse what waits for approval.",
     "audit": "Read the record, and check that nobody has rewritten it.",
+    "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
     "key": "Make, list and destroy keys.",
+    "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",
+    "quorum": "Say what needs the approval of several people.",
+    "restore": "Make an appliance out of a backup.",
     "rule": "Say who may do what with which keys.",
     "serve": "Run an appliance.",
     "sign": "Sign a file with a key of the appliance.",

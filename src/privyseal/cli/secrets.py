@@ -54,6 +54,18 @@ def new_password(file: str | None, user: str) -> str:
     return password
 
 
+def passphrase(file: str | None, prompt: str, *, new: bool) -> str:
+    """A passphrase; a new one is typed twice where no file is given.
+
+    Raises:
+        UsageError: there is neither a file nor a terminal.
+    """
+    typed = from_file(file) if file else ask(prompt, twice=new)
+    if typed is None:
+        raise click.UsageError("there is no terminal to ask at: give --passphrase-file FILE, or - for stdin")
+    return typed
+
+
 def new_pin(file: str | None, label: str, *, no_pin: bool) -> str | None:
     """The PIN for a new key, typed twice where no file is given; None for a key without.
 

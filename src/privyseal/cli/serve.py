@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 
 from privyseal.cli.commands import command as command_of
+from privyseal.cli.serve_config import load
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import fail
 
 _LAST_PORT = 65535
+FORMATS = ("json", "text")
 
 
 @command_of(
@@ -17,11 +19,21 @@ _LAST_PORT = 65535
         "privyseal serve --data /var/lib/privyseal",
         "privyseal serve --data appliance --listen 127.0.0.1:8443",
         "privyseal serve --data /var/lib/privyseal --checkpoint-file /mnt/elsewhere/checkpoints",
+        "privyseal serve --data /var/lib/privyseal --key-file /run/credentials/privyseal.service/unlock.key",
     ]
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=load,
+    help="TOML or JSON with these options by name; what stands on the command line wins.",
 )
 @click.option("--data", metavar="DIR", help="Where keys, record and certificates are kept.  [env var: PRIVYSEAL_DATA]")
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
+@click.option("--database-file", metavar="FILE", help="A file that holds the URL, because it has a password in it.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
 @click.option("--checkpoint-file", metavar="FILE", help="Append signed checkpoints of the record to this file.")
 @click.option("--checkpoint-syslog", is_flag=True, help="Write them to the system's log.")
@@ -34,19 +46,26 @@ _LAST_PORT = 65535
     metavar="SECONDS",
     help="How often.",
 )
+@click.option("--key-file", metavar="FILE", help="What unlocks the appliance; default: unlock.key in the data folder.")
+@click.option("--log-format", type=click.Choice(FORMATS), help="Default: text on a terminal, else json.")
+@click.option("--access-log", is_flag=True, help="Log every request, without its query.")
 @pass_session
 def command(
     session: Session,
     /,
+    *,
     data: str | None,
     listen: str,
     database: str | None,
+    database_file: str | None,
     workers: int | None,
     checkpoint_file: str | None,
     checkpoint_url: str | None,
-    *,
+    key_file: str | None,
+    log_format: str | None,
     checkpoint_syslog: bool,
     checkpoint_every: float,
+    access_log: bool,
 ) -> int:
     """Run an appliance. The first start provisions it.
 
@@ -61,8 +80,19 @@ def command(
     folder = _folder(session, data)
     try:
         file = Path(checkpoint_file).absolute() if checkpoint_file else None
-        checkpoints = Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every)
-        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1, checkpoints))
+        return serve(
+            Options(
+                data=folder,
+                host=host,
+                port=port,
+                database=_database(database, database_file),
+                workers=workers or os.cpu_count() or 1,
+                key_file=_key_file(key_file, folder),
+                log_format=log_format,
+                access_log=access_log,
+                checkpoints=Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every),
+            )
+        )
     except PrivysealError as error:
         return fail(str(error))
 
@@ -73,6 +103,27 @@ def _address(listen: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > _LAST_PORT:
         raise click.UsageError("say with --listen HOST:PORT where to answer")
     return host.strip("[]"), int(port)
+
+
+def _database(url: str | None, file: str | None) -> str | None:
+    if file is None:
+        return url
+    if url is not None:
+        raise click.UsageError("--database and --database-file exclude each other")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise click.UsageError(f"--database-file {file}: {error.strerror}") from error
+
+
+def _key_file(given: str | None, data: Path) -> Path | None:
+    """Check that the key lies elsewhere: beside the database it is in every copy of it."""
+    if given is None:
+        return None
+    file = Path(given)
+    if not file.is_absolute() or file.resolve().is_relative_to(data.resolve()):
+        raise click.UsageError("--key-file takes an absolute path outside the data folder")
+    return file
 
 
 def _folder(session: Session, data: str | None) -> Path:

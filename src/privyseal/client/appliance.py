@@ -13,24 +13,29 @@ Each method is one request of docs/reference/rest.md, except those that return a
 
 import base64
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from privyseal.client import configuration as configurations
 from privyseal.client.configuration import Configuration
 from privyseal.client.cores import CoreClient, path_part
-from privyseal.client.http import Connection
+from privyseal.client.http import Connection, Download
 from privyseal.client.records import (
+    Approval,
+    BackupRecipient,
     Checkpoint,
     Core,
     Document,
     Event,
     Explanation,
     Info,
+    Quorum,
     Rule,
     User,
     take,
     take_objects,
+    take_or_none,
 )
 
 
@@ -69,6 +74,10 @@ class Appliance:
     def info(self) -> Info:
         """Product, version, state and the hardening in force."""
         return Info.read(self._connection.request("GET", "/info").document())
+
+    def metrics(self) -> str:
+        """What the appliance measures of itself, in Prometheus' text format; roles metrics and administrator."""
+        return self._connection.request("GET", "/metrics").content.decode()
 
     def cores(self) -> list[Core]:
         """The cores in which the user has a rule; for administrators all."""
@@ -137,6 +146,71 @@ class Appliance:
     def delete_rule(self, number: int) -> None:
         """Take back what a rule allowed."""
         self._connection.request("DELETE", f"/rules/{number}")
+
+    def quorums(self) -> list[Quorum]:
+        """What needs the approval of several people, for administrators and auditors."""
+        document = self._connection.request("GET", "/quorums").document()
+        return [Quorum.read(each) for each in take_objects(document, "quorums")]
+
+    def create_quorum(
+        self,
+        *,
+        operation: str,
+        needed: int,
+        approvers: Sequence[str],
+        core: int | str | None = None,
+        key: str | None = None,
+    ) -> Quorum:
+        """Let `operation` need the approval of `needed` of the `approvers`, for one key, one core or everywhere."""
+        body = {"operation": operation, "core": core, "key": key, "needed": needed, "approvers": list(approvers)}
+        return Quorum.read(self._connection.request("POST", "/quorums", body=body).document())
+
+    def delete_quorum(self, number: int) -> None:
+        """Take a quorum away, with its own approval."""
+        self._connection.request("DELETE", f"/quorums/{number}")
+
+    def approvals(self, *, open_only: bool = False) -> Iterator[Approval]:
+        """The requests for approval that the caller may see, the newest first; pages are fetched as needed."""
+        before: int | None = None
+        while True:
+            query = {"open": "true" if open_only else None, "before": before}
+            page = self._connection.request("GET", "/approvals", query=query).document()
+            yield from (Approval.read(each) for each in take_objects(page, "approvals"))
+            before = take_or_none(page, "next", int)
+            if before is None:
+                return
+
+    def approval(self, number: int) -> Approval:
+        """One request for approval."""
+        return Approval.read(self._connection.request("GET", f"/approvals/{number}").document())
+
+    def approve(self, number: int) -> Approval:
+        """Agree to a request."""
+        return Approval.read(self._connection.request("POST", f"/approvals/{number}/approve").document())
+
+    def refuse(self, number: int) -> Approval:
+        """Refuse a request, which ends it."""
+        return Approval.read(self._connection.request("POST", f"/approvals/{number}/refuse").document())
+
+    def backup_recipients(self) -> list[BackupRecipient]:
+        """Who can open backups."""
+        document = self._connection.request("GET", "/backup/recipients").document()
+        return [BackupRecipient.read(each) for each in take_objects(document, "recipients")]
+
+    def add_backup_recipient(
+        self, name: str, *, passphrase: str | None = None, public_key: str | None = None
+    ) -> BackupRecipient:
+        """Let a passphrase, or who has the private half of an X25519 key (PEM), open backups from now on."""
+        body = {"name": name, "passphrase": passphrase, "public_key": public_key}
+        return BackupRecipient.read(self._connection.request("POST", "/backup/recipients", body=body).document())
+
+    def remove_backup_recipient(self, name: str) -> None:
+        """Seal no further backup for somebody."""
+        self._connection.request("DELETE", f"/backup/recipients/{path_part(name)}")
+
+    def backup(self) -> AbstractContextManager[Download]:
+        """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
+        return self._connection.download("POST", "/backup")
 
     def explain_access(self, *, user: str, core: int | str, operation: str, key: str | None = None) -> Explanation:
         """Why `user` may or may not do `operation` with `key` in `core`."""

@@ -30,6 +30,7 @@ class ClientError(Exception):
         event: the number under which the appliance recorded the refusal.
         missing_rule: the command that would create the access rule which is missing.
         errors: every wrong field of the request.
+        approval: the number of the request that waits for approval.
         attempts_left: how many wrong PINs are still allowed.
         retry_after: how long to wait before the next attempt, in seconds.
     """
@@ -44,6 +45,7 @@ class ClientError(Exception):
         event: int | None = None,
         missing_rule: str | None = None,
         errors: tuple[FieldError, ...] = (),
+        approval: int | None = None,
         attempts_left: int | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class ClientError(Exception):
         self.event = event
         self.missing_rule = missing_rule
         self.errors = errors
+        self.approval = approval
         self.attempts_left = attempts_left
         self.retry_after = retry_after
 
@@ -117,6 +120,12 @@ class AccessRefusedError(ClientError):
     type = "access-refused"
 
 
+class ApprovalNeededError(ClientError):
+    """Others have to agree first; `approval` is the number of the request that waits for them."""
+
+    type = "approval-needed"
+
+
 class PINRequiredError(ClientError):
     """The key has a PIN and none came with the request."""
 
@@ -171,6 +180,12 @@ class BodyTooLargeError(ClientError):
     type = "body-too-large"
 
 
+class IdempotencyKeyReusedError(ClientError):
+    """The idempotency key came with another request before."""
+
+    type = "idempotency-key-reused"
+
+
 class InvalidBodyError(ClientError):
     """Fields of the request are unknown, missing or wrong; `errors` names every one."""
 
@@ -219,6 +234,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         MalformedJSONError,
         UnauthenticatedError,
         AccessRefusedError,
+        ApprovalNeededError,
         PINRequiredError,
         PINIncorrectError,
         TicketInvalidError,
@@ -228,6 +244,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         ConflictError,
         PreconditionFailedError,
         BodyTooLargeError,
+        IdempotencyKeyReusedError,
         InvalidBodyError,
         PINLockedError,
         TooManyAttemptsError,
@@ -247,6 +264,7 @@ def from_problem(document: Mapping[str, Any], status: int, retry_after: float | 
         event=_number(document, "event"),
         missing_rule=_text(document, "missing_rule", "") or None,
         errors=tuple(_field_errors(document.get("errors"))),
+        approval=_number(document, "approval"),
         attempts_left=_number(document, "attempts_left"),
         retry_after=retry_after,
     )

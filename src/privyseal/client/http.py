@@ -11,6 +11,7 @@ What is always true here:
 """
 
 import base64
+import contextlib
 import json
 import ssl
 import threading
@@ -53,6 +54,14 @@ class Answer:
         if document is None:
             raise errors.UnexpectedAnswerError("the answer is not a JSON object; is this a Privyseal appliance?")
         return document
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer that comes in pieces: roughly how long it is, in bytes, where that is known, and the pieces."""
+
+    length: int | None
+    pieces: Iterator[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,26 @@ class Connection:
                 number = response.headers.get(counted, "0")
                 for line in _lines(response.iter_raw()):
                     yield int(number) if number.isdecimal() else 0, line
+        except httpx2.HTTPError as error:
+            raise _from_transport(error, url, call.timeout) from None
+
+    @contextlib.contextmanager
+    def download(self, method: str, path: str) -> Iterator[Download]:
+        """Send one request whose answer is longer than memory should hold, to the node that answered last.
+
+        Raises:
+            ClientError: the subclass that says what went wrong, also while the pieces come.
+        """
+        call = self._call(method, path, None, None, None)
+        url = self._preferred
+        try:
+            with self._node(url).stream(
+                call.method, url + call.target, headers=call.headers, timeout=call.timeout
+            ) as response:
+                if response.status_code not in _SUCCESS:
+                    raise _from_refusal(url, response.status_code, response.headers, response.read())
+                length = response.headers.get("Estimated-Length", "")
+                yield Download(int(length) if length.isdecimal() else None, response.iter_raw())
         except httpx2.HTTPError as error:
             raise _from_transport(error, url, call.timeout) from None
 

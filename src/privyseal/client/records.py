@@ -234,6 +234,98 @@ class Rule(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quorum(_Record):
+    """*operation* needs the approval of *needed* of the *approvers*; core and key are None where it is for all."""
+
+    number: int
+    operation: str
+    core: int | None
+    key: str | None
+    needed: int
+    approvers: tuple[str, ...]
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a quorum of docs/reference/rest.md."""
+        return cls(
+            number=take(document, "number", int),
+            operation=take(document, "operation", str),
+            core=take_or_none(document, "core", int),
+            key=take_or_none(document, "key", str),
+            needed=take(document, "needed", int),
+            approvers=take_texts(document, "approvers"),
+            created=take_time(document, "created"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval(_Record):
+    """A request for approval.
+
+    Attributes:
+        state: `waiting`, `approved`, `refused`, `used` or `expired`.
+        what: what exactly is asked, in words, a line for each thing.
+    """
+
+    number: int
+    state: str
+    requester: str
+    operation: str
+    core: int | None
+    key: str | None
+    what: str
+    needed: int
+    approvers: tuple[str, ...]
+    approved: tuple[str, ...]
+    refused: tuple[str, ...]
+    created: datetime
+    expires: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a request for approval of docs/reference/rest.md."""
+        return cls(
+            number=take(document, "number", int),
+            state=take(document, "state", str),
+            requester=take(document, "requester", str),
+            operation=take(document, "operation", str),
+            core=take_or_none(document, "core", int),
+            key=take_or_none(document, "key", str),
+            what=take(document, "what", str),
+            needed=take(document, "needed", int),
+            approvers=take_texts(document, "approvers"),
+            approved=take_texts(document, "approved"),
+            refused=take_texts(document, "refused"),
+            created=take_time(document, "created"),
+            expires=take_time(document, "expires"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRecipient(_Record):
+    """Who can open backups: `kind` is `passphrase` or `public-key`."""
+
+    name: str
+    kind: str
+    public_key: bytes
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a recipient of docs/reference/rest.md."""
+        return cls(
+            name=take(document, "name", str),
+            kind=take(document, "kind", str),
+            public_key=take_bytes(document, "public_key"),
+            created=take_time(document, "created"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(_Record):
     """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it."""
 
@@ -260,7 +352,7 @@ class Event(_Record):
 
     Attributes:
         input: SHA-256 of what was signed, hexadecimal.
-        outcome: `done`, `refused` or `failed`.
+        outcome: `done`, `refused`, `failed`, or `dropped` when its request had been answered before.
     """
 
     number: int

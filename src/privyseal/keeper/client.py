@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from privyseal.errors import (
     AccessRefusedError,
     ApplianceLockedError,
@@ -73,6 +71,11 @@ class KeeperClient:
             return answer
         raise _error(answer)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Drop the connection; whoever waits gets UnavailableError."""
         if self._reader_task is not None:
@@ -114,7 +117,7 @@ class KeeperClient:
                     future = self._waiting.pop(number)
                     if not future.done():  # whoever asked has gone: an HTTP client that hung up
                         future.set_result(answer)
-        except (OSError, EOFError, msgspec.DecodeError, KeyError):
+        except (OSError, EOFError, ValueError, KeyError):
             _log.warning("the keeper has gone away")
         finally:
             self._drop()

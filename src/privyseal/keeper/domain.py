@@ -67,6 +67,10 @@ class DomainKey:
         """Seal the domain key for an unlock slot."""
         return seal(derive(secret, _SLOT), self._secret, _SLOT)
 
+    def for_backup(self) -> bytes:
+        """Give the secret itself, which leaves the keeper only sealed for those who can open backups."""
+        return self._secret
+
     def key_for(self, key_id: str, version: int) -> bytes:
         """Give the sealing key of one version of one key."""
         return derive(self._secret, f"privyseal key v1 {key_id} {version}".encode())

@@ -6,11 +6,12 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from privyseal.keeper import auditing, sealing, signing
+from privyseal.keeper import auditing, backups, sealing, signing
 from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
 from privyseal.keeper.uses import UseCounter
@@ -76,6 +77,7 @@ class Keyring:
         self._pins = PINs()
         self._uses = UseCounter()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
+        self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -87,37 +89,18 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
-        match request:
-            case frames.Provision():
-                return self.provision(request)
-            case frames.Unlock():
-                return self.unlock(request)
-            case frames.Generate():
-                return self.generate(request)
-            case frames.Login():
-                return self.login(request)
-            case frames.Logout():
-                return self.logout(request)
-            case frames.Lock():
-                return self.lock()
-            case frames.GenerateAuditKey():
-                return auditing.generate(self.domain(), request.id)
-            case frames.CountUses():
-                present = self._uses.mark()
-                return frames.Counted(present.keeper, present.count, present.chain)
-            case frames.SignCheckpoint():
-                return self.sign_checkpoint(request)
-            case _:
-                return self.inspect()
+    def _manage(self, request: Request) -> Answer:
+        return _MANAGED[type(request)](self, request)
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
         opened = self._opened.get(request.seal)
         if opened is None:
             opened = self._open(request)
+            self._misses += 1
         else:
             self._prove(opened, request)
+            self._hits += 1
         _check_policy(opened, request)
         parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
         return Ready(opened, _scheme(*parameters), request.inputs)
@@ -127,6 +110,11 @@ class Keyring:
         opened = ready.opened
         first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
         return frames.Signatures(tuple(values), self._uses.keeper, first)
+
+    def count_uses(self) -> Answer:
+        """Say how many signatures were made; a checkpoint may be signed with this count for a minute."""
+        present = self._uses.mark()
+        return frames.Counted(present.keeper, present.count, present.chain)
 
     def sign_checkpoint(self, request: frames.SignCheckpoint) -> Answer:
         """Sign a checkpoint with a count that was given out a moment ago."""
@@ -212,6 +200,25 @@ class Keyring:
             self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
         return frames.Done()
 
+    def backup_key(self, request: frames.BackupKey) -> Answer:
+        """Say which public key a backup passphrase stands for."""
+        return frames.BackupPublic(backups.public_key(request.passphrase, request.salt))
+
+    def seal_backup(self, request: frames.SealBackup) -> Answer:
+        """Make the key of a backup and seal it with the domain key for everybody who may open it."""
+        contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
+        sealed = tuple(backups.seal(contents, recipient) for recipient in request.recipients)
+        return frames.SealedBackup(contents.file_key, sealed)
+
+    def open_backup(self, request: frames.OpenBackup) -> Answer:
+        """Take the domain key from a backup; refused when there is one already."""
+        contents = backups.unseal(request.sealed, request.secret, request.salt)
+        with self._lock:
+            if self._domain is not None:
+                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
+            self._install(DomainKey(contents.domain), ())
+            return frames.OpenedBackup(contents.file_key, self.domain().to_slot(request.slot_secret))
+
     def lock(self) -> Answer:
         """Forget the domain key, every opened key and every PIN."""
         with self._lock:
@@ -226,6 +233,10 @@ class Keyring:
     def inspect(self) -> Answer:
         """Say whether the domain key is here, and which protections hold."""
         return frames.Status(self._domain is not None, self._hardening)
+
+    def measure(self) -> Answer:
+        """Give numbers for monitoring."""
+        return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
 
     def generate(self, request: frames.Generate) -> Answer:
         """Make a key and seal it; the private half is forgotten until it is used."""
@@ -252,6 +263,24 @@ class Keyring:
         """End a ticket."""
         ended = self.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
+
+
+_MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
+    frames.BackupKey: Keyring.backup_key,
+    frames.CountUses: lambda keyring, _: keyring.count_uses(),
+    frames.Generate: Keyring.generate,
+    frames.GenerateAuditKey: lambda keyring, request: auditing.generate(keyring.domain(), request.id),
+    frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.Lock: lambda keyring, _: keyring.lock(),
+    frames.Login: Keyring.login,
+    frames.Logout: Keyring.logout,
+    frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.OpenBackup: Keyring.open_backup,
+    frames.Provision: Keyring.provision,
+    frames.SealBackup: Keyring.seal_backup,
+    frames.SignCheckpoint: Keyring.sign_checkpoint,
+    frames.Unlock: Keyring.unlock,
+}
 
 
 def refusal(error: Exception) -> Refused:

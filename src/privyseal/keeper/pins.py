@@ -95,6 +95,9 @@ class Remembered(Generic[_Value]):
         with self._lock:
             self._values.clear()
 
+    def __len__(self) -> int:
+        return len(self._values)
+
 
 class PINs:
     """The PIN keys that this process knows, by a hash of the PIN under a key that nobody else has."""

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
-import msgspec
-
 from privyseal.keeper.hardening import harden_keeper
 from privyseal.keeper.keyring import Keyring, Ready, refusal
+from privyseal.telemetry.logs import set_up
 from privyseal.wire import frames
 from privyseal.wire.frames import Answer, Request, Sign
 
@@ -52,7 +51,7 @@ class Connection:
             while body := _read_frame(stream):
                 try:
                     messages = frames.requests(body)
-                except msgspec.DecodeError:
+                except ValueError:  # msgspec.DecodeError, and UnicodeDecodeError for a text that is none
                     _log.warning("a worker sent a broken frame; its connection is closed")
                     return
                 self._answer(messages)
@@ -175,7 +174,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Run the keeper on the listening socket whose file descriptor is the first argument."""
-    logging.basicConfig(format="%(name)s: %(message)s")
+    set_up(sys.argv[2] if len(sys.argv) > 2 else None, "keeper")  # noqa: PLR2004 - the second argument
     listener = socket.socket(fileno=int(sys.argv[1]))
     keyring = Keyring(harden_keeper())  # before the first thread: it holds for the calling thread and its children
     _end_with_parent()

@@ -9,6 +9,8 @@ class Operation(enum.Enum):
     """What an access rule can allow, as resource:action. Alphabetical; a typo cannot pass."""
 
     AUDIT_READ = "audit:read"
+    BACKUP_CREATE = "backup:create"
+    BACKUP_MANAGE = "backup:manage"
     CORE_LOGIN = "core:login"
     CORE_MANAGE = "core:manage"
     KEY_DESTROY = "key:destroy"
@@ -16,6 +18,7 @@ class Operation(enum.Enum):
     KEY_READ = "key:read"
     KEY_SIGN = "key:sign"
     KEY_VERIFY = "key:verify"
+    METRICS_READ = "metrics:read"
     RULE_MANAGE = "rule:manage"
     USER_MANAGE = "user:manage"
 

@@ -6,9 +6,10 @@ import msgspec
 
 
 class Outcome(enum.Enum):
-    """How an operation ended."""
+    """How an operation ended. Dropped: what it made was thrown away, because its request had been answered before."""
 
     DONE = "done"
+    DROPPED = "dropped"
     FAILED = "failed"
     REFUSED = "refused"
     WITHHELD = "withheld"  # a signature was made and thrown away: the decision behind it had become stale

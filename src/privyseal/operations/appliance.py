@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
 from privyseal.access.passwords import Recognised
@@ -16,10 +17,13 @@ from privyseal.errors import NotFoundError
 from privyseal.keeper import sealing
 from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, User
+from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
 from privyseal.model.keys import Key
-from privyseal.store import attempts, cores, users
+from privyseal.operations.repeat import Answers
+from privyseal.store import approvals, attempts, cores, users
 from privyseal.store.store import Store, generation
+from privyseal.telemetry.metrics import Metrics
 from privyseal.wire.frames import SealedKey
 
 _REMEMBERED_KEYS = 20_000
@@ -42,6 +46,7 @@ class Snapshot:
     rules: Mapping[tuple[str, int], tuple[AccessRule, ...]]
     cores: Mapping[int, Core]
     guarded: frozenset[str]
+    quorums: tuple[Quorum, ...] = ()
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
 
     def core(self, ref: str) -> Core:
@@ -56,6 +61,11 @@ class Snapshot:
     def rules_of(self, user: User, core: Core) -> tuple[AccessRule, ...]:
         """Give a user's rules in a core."""
         return self.rules.get((user.name, core.number), ())
+
+    def quorum(self, operation: str, core: int | None, key: str | None) -> Quorum | None:
+        """Give who guards an act; of several the one that needs most, so that a new one never loosens an old one."""
+        fitting = (one for one in self.quorums if one.covers(operation, core, key))
+        return max(fitting, key=lambda one: one.needed, default=None)
 
     def remember(self, core: Core, ref: str, known: "KnownKey") -> None:
         """Remember a key under the name that it was asked for."""
@@ -81,16 +91,25 @@ class KnownKey:
 
 @dataclass(slots=True)
 class Appliance:
-    """One API worker's view of the appliance."""
+    """One API worker's view of the appliance.
+
+    Attributes:
+        certificate: the file of the TLS certificate.
+        kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
+    """
 
     node: str
     store: Store
     keeper: KeeperClient
     recorder: Recorder
     snapshot: Snapshot
+    metrics: Metrics = field(default_factory=Metrics, repr=False)
+    certificate: Path | None = None
     pin_limits: AttemptLimits = PIN_LIMITS
+    kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def current(self) -> Snapshot:
@@ -121,6 +140,7 @@ def load(store: Store) -> Snapshot:
             rules={place: tuple(found) for place, found in rules.items()},
             cores={core.number: core for core in cores.every(connection)},
             guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
+            quorums=tuple(approvals.every_quorum(connection)),
         )
 
 

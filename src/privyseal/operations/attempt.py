@@ -68,6 +68,7 @@ async def _reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimit
 
 
 def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> bool:
+    _mend_clock(store, subjects)
     with store.write() as connection:
         known = [attempts.get(connection, subject) for subject in subjects]
         for one in known:
@@ -77,6 +78,15 @@ def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimi
         for one in known:
             attempts.reserve(connection, one)
     return True
+
+
+def _mend_clock(store: Store, subjects: tuple[str, ...]) -> None:
+    """Let a wait begin now whose beginning lies in the future: else a clock set back by a year would last a year."""
+    with store.read() as connection:
+        known = [attempts.get(connection, subject) for subject in subjects]
+    if any(one.last > time.time_ns() // 1000 for one in known):
+        with store.write() as connection:
+            attempts.begin_now(connection, subjects)
 
 
 _NEVER = 1 << 30

@@ -12,6 +12,7 @@ from privyseal.model.keys import Key, KeyType
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
+from privyseal.operations.repeat import Repeat, claim, keep
 from privyseal.store import events, keys
 from privyseal.store.store import Store, generation
 from privyseal.store.times import now
@@ -44,7 +45,7 @@ async def generate_key(
     key = _key(made, label, key_type)
     act.key = key.id
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{label}', type {key_type.value}")
-    await asyncio.to_thread(_keep, appliance.store, caller, key, made.pin_tag, event)
+    await asyncio.to_thread(_keep, appliance.store, caller, key, made.pin_tag, event, act.repeat)
     return key
 
 
@@ -77,9 +78,11 @@ def _key(made: frames.Generated, label: str, key_type: KeyType) -> Key:
     )
 
 
-def _keep(store: Store, caller: Caller, key: Key, pin_tag: bytes | None, event: Event) -> None:
+def _keep(store: Store, caller: Caller, key: Key, pin_tag: bytes | None, event: Event, repeat: Repeat | None) -> None:
     with store.write() as connection:
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
+        claim(connection, repeat)
         keys.add(connection, key, pin_tag)
         events.append(connection, [event])
+        keep(connection, repeat, key)

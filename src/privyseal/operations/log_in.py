@@ -15,6 +15,7 @@ from privyseal.operations.appliance import Appliance
 from privyseal.operations.attempt import attempt
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.perform import Act, Caller
+from privyseal.operations.repeat import Repeat, claim, keep
 from privyseal.store import appliance as appliance_rows
 from privyseal.store import events, keys
 from privyseal.store.store import Store
@@ -62,7 +63,7 @@ async def log_out(appliance: Appliance, caller: Caller, act: Act, core_ref: str,
     act.core = core.number
     ended = await appliance.keeper.ask(frames.Logout(caller.user.name, core.number, ticket), frames.TicketEnded)
     event = act.event(appliance, caller.user.name, Outcome.DONE)
-    await asyncio.to_thread(_end, appliance.store, ended, event)
+    await asyncio.to_thread(_end, appliance.store, ended, event, act.repeat)
 
 
 async def _ask(appliance: Appliance, caller: Caller, core: Core, pin: str) -> tuple[frames.LoggedIn, int]:
@@ -105,7 +106,9 @@ def _labels(store: Store, core: int, tag: bytes) -> list[str]:
         return keys.with_pin_tag(connection, core, tag, _COUNTED_UP_TO)
 
 
-def _end(store: Store, ended: frames.TicketEnded, event: Event) -> None:
+def _end(store: Store, ended: frames.TicketEnded, event: Event, repeat: Repeat | None) -> None:
     with store.write() as connection:
+        claim(connection, repeat)
         appliance_rows.end_ticket(connection, ended.id, ended.expires)
         events.append(connection, [event])
+        keep(connection, repeat, None)

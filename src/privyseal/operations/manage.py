@@ -9,8 +9,11 @@ from sqlalchemy import Connection
 from privyseal.access.decide import by_role
 from privyseal.errors import AccessRefusedError, StaleDecisionError
 from privyseal.model.access import Operation
+from privyseal.model.approvals import Quorum
 from privyseal.model.event import Outcome
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.approve import Wanted, approved, use
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import events
 from privyseal.store.store import generation
@@ -26,34 +29,36 @@ def require_role(caller: Caller, operation: Operation) -> None:
 
 
 async def change(
-    appliance: Appliance, caller: Caller, act: Act, reason: str, work: Callable[[Connection], _Result]
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    reason: str,
+    work: Callable[[Connection], _Result],
+    quorum: Quorum | None = None,
 ) -> _Result:
-    """Carry out a change with its event, all or nothing.
+    """Carry out a change with its event, all or nothing, and with the approval of those who guard it.
 
     Args:
-        reason: what is changed, for the record.
-        work: the change; it runs inside the transaction and may raise what the caller should see.
+        reason: what is changed, for the record and for approvers: everything that decides what `work` does.
+        work: the change; it runs inside the transaction and may raise what the caller should see. What it gives is
+            what a repeated request is answered with, so it is what the operation gives.
+        quorum: who guards it; None means whoever guards the act's operation.
     """
+    quorum = quorum or caller.snapshot.quorum(act.operation, act.core, act.key)
+    approval = await approved(appliance, caller, act, quorum, Wanted((reason,), reason))
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
 
     def run() -> _Result:
         with appliance.store.write() as connection:
             if generation(connection) != caller.snapshot.generation:
                 raise StaleDecisionError("rules, users or keys have changed")
+            repeat.claim(connection, act.repeat)
+            use(connection, approval)
             result = work(connection)
             events.append(connection, [event])
+            repeat.keep(connection, act.repeat, result)
             return result
 
     result = await asyncio.to_thread(run)
     await appliance.current()
     return result
-
-
-async def look(appliance: Appliance, work: Callable[[Connection], _Result]) -> _Result:
-    """Read something for a caller who may see it."""
-
-    def run() -> _Result:
-        with appliance.store.read() as connection:
-            return work(connection)
-
-    return await asyncio.to_thread(run)

@@ -12,7 +12,8 @@ from privyseal.model.access import Operation, Role
 from privyseal.model.cores import MANUFACTURER, MODEL, Core
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import find_key, require_entry
-from privyseal.operations.manage import change, look, require_role
+from privyseal.operations.look import look
+from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import attempts, cores
 from privyseal.store.times import now
@@ -67,8 +68,9 @@ async def create_core(appliance: Appliance, caller: Caller, act: Act, name: str,
     """Make a core. Raises ConflictError when the name is taken."""
     require_role(caller, Operation.CORE_MANAGE)
     core = blank_core(_checked_name(name), pin_required=pin_required)
-    made = await change(appliance, caller, act, f"core '{name}'", lambda connection: cores.add(connection, core))
-    return CountedCore(made, 0)
+    return await change(
+        appliance, caller, act, f"core '{name}'", lambda connection: CountedCore(cores.add(connection, core), 0)
+    )
 
 
 async def update_core(
@@ -83,7 +85,8 @@ async def update_core(
     def work(connection: Connection) -> CountedCore:
         return _counted(connection, cores.change(connection, core.number, values))
 
-    return await change(appliance, caller, act, f"{', '.join(sorted(values)) or 'nothing'} changed", work)
+    words = "; ".join(f"{name} is '{value}'" for name, value in sorted(values.items()))
+    return await change(appliance, caller, act, words or "nothing changed", work)
 
 
 async def delete_core(appliance: Appliance, caller: Caller, act: Act, core_ref: str) -> None:

@@ -8,7 +8,8 @@ from privyseal.access.decide import by_role, decide
 from privyseal.errors import InvalidRequestError, NotFoundError
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.manage import change, look, require_role
+from privyseal.operations.look import look
+from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import users
 from privyseal.store.times import now

@@ -11,9 +11,10 @@ from privyseal.errors import ConflictError, NotFoundError, UnauthenticatedError
 from privyseal.model.access import Operation, Role, User
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.attempt import attempt
-from privyseal.operations.manage import change, look, require_role
+from privyseal.operations.look import look
+from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
-from privyseal.store import attempts, users
+from privyseal.store import approvals, attempts, users
 from privyseal.wire import names
 
 
@@ -32,12 +33,12 @@ async def create_user(appliance: Appliance, caller: Caller, act: Act, name: str,
     check_strength(password)
     stored = await asyncio.to_thread(hash_password, password)
 
-    def work(connection: Connection) -> User:
+    def work(connection: Connection) -> Account:
         if users.get(connection, name) is not None:
             raise ConflictError(f"there is a user '{name}' already")
-        return users.add(connection, name, role, stored)
+        return Account(users.add(connection, name, role, stored), locked=False)
 
-    return Account(await change(appliance, caller, act, f"user '{name}', role {role.value}", work), locked=False)
+    return await change(appliance, caller, act, f"user '{name}', role {role.value}", work)
 
 
 async def list_users(appliance: Appliance, caller: Caller) -> list[Account]:
@@ -75,7 +76,8 @@ async def update_user(
             _keep_one_administrator(connection, name)
         users.change(connection, name, values)
 
-    await change(appliance, caller, act, f"user '{name}': {', '.join(sorted(values)) or 'nothing'} changed", work)
+    words = ["password changed"] * (password is not None) + ([] if role is None else [f"role is {role.value}"])
+    await change(appliance, caller, act, f"user '{name}': {', '.join(words) or 'nothing changed'}", work)
     return await get_user(appliance, Caller(caller.user, appliance.snapshot), name)
 
 
@@ -86,6 +88,7 @@ async def delete_user(appliance: Appliance, caller: Caller, act: Act, name: str)
     def work(connection: Connection) -> None:
         if _require(connection, name).role is Role.ADMINISTRATOR:
             _keep_one_administrator(connection, name)
+        _keep_approvers(connection, name)
         users.remove(connection, name)
 
     await change(appliance, caller, act, f"user '{name}'", work)
@@ -140,6 +143,13 @@ def _require(connection: Connection, name: str) -> User:
 
 def _unknown(name: str) -> NotFoundError:
     return NotFoundError(f"there is no user '{name}'; see `privyseal user list`")
+
+
+def _keep_approvers(connection: Connection, name: str) -> None:
+    """Keep a user who approves: else a quorum could not be reached any more, or a namesake would be in it."""
+    for quorum in approvals.every_quorum(connection):
+        if name in quorum.approvers:
+            raise ConflictError(f"'{name}' is an approver in quorum {quorum.number}; delete that first")
 
 
 def _keep_one_administrator(connection: Connection, name: str) -> None:

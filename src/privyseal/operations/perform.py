@@ -6,13 +6,18 @@ only when it rests on the present state: a rule made a moment ago must not meet 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from time import perf_counter_ns
+from typing import Any, TypeVar
 
 import msgspec
 
+from privyseal.audit.recorder import Keep
 from privyseal.errors import (
     AccessRefusedError,
+    AnsweredBeforeError,
     BodyTooLargeError,
+    IdempotencyKeyReusedError,
     InvalidRequestError,
     KeyNotFoundError,
     MalformedJSONError,
@@ -25,12 +30,19 @@ from privyseal.model.access import User
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.operations.repeat import Repeat, once
 from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
 _TRIES = 10
 _RESTING_ON_RULES = (AccessRefusedError, KeyNotFoundError, NotFoundError)
-_CALLERS_MISTAKES = (MalformedJSONError, InvalidRequestError, BodyTooLargeError)
+_NO_EVENTS = (
+    MalformedJSONError,
+    InvalidRequestError,
+    BodyTooLargeError,
+    AnsweredBeforeError,
+    IdempotencyKeyReusedError,
+)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -48,6 +60,19 @@ class Act:
     core: int | None = None
     key: str | None = None
     mechanism: str | None = None
+    repeat: Repeat | None = None
+
+    def renders(self, render: Callable[[Any], bytes]) -> None:
+        """Say how the answer is written from what the operation gives, if it is to be kept."""
+        if self.repeat is not None:
+            self.repeat.render = render
+
+    def keeps(self, result: Callable[[int], object]) -> Keep | None:
+        """Give what the recorder keeps with the event, if anything: `result` makes it of the event's number."""
+        repeat = self.repeat
+        if repeat is None or not repeat.keeps:
+            return None
+        return Keep(repeat.id, repeat.content, lambda number: repeat.kept(result(number)))
 
     def event(
         self,
@@ -87,7 +112,7 @@ def _printable(text: str | None) -> str | None:
 async def perform(
     appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
 ) -> _Result:
-    """Authenticate and carry out an operation; raises what it raises, recorded.
+    """Authenticate and carry out an operation; raises what it raises, recorded. It is counted and timed.
 
     Args:
         appliance: where.
@@ -95,11 +120,39 @@ async def perform(
         act: what to write into the record if it is refused.
         operation: what to do; it may be done again from the start when a decision turned out stale.
     """
+    began = perf_counter_ns()
+    outcome = "failed"
+    try:
+        result = await _perform(appliance, credentials, act, operation)
+        outcome = "done"
+    except PrivysealError as error:
+        outcome = _outcome(error)
+        raise
+    else:
+        return result
+    finally:
+        appliance.metrics.operation(act.operation, act.mechanism, outcome, perf_counter_ns() - began)
+
+
+def _outcome(error: PrivysealError) -> str:
+    if isinstance(error, AnsweredBeforeError):
+        return "replayed"
+    if isinstance(error, _NO_EVENTS):
+        return "invalid"
+    return "failed" if isinstance(error, UnavailableError) else "refused"
+
+
+async def _perform(
+    appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
+) -> _Result:
     for _ in range(_TRIES):
         snapshot = appliance.snapshot
         try:
             user = await authenticate(appliance, snapshot, credentials)
-            return await operation(Caller(user, snapshot))
+            caller = Caller(user, snapshot)
+            if act.repeat is None:
+                return await operation(caller)
+            return await once(appliance.store, appliance.answers, act.repeat, user, partial(operation, caller))
         except StaleDecisionError:
             await appliance.current()
         except _RESTING_ON_RULES as error:
@@ -111,8 +164,8 @@ async def perform(
 
 
 async def _recorded(appliance: Appliance, user: str, act: Act, error: PrivysealError) -> PrivysealError:
-    """Record a refusal or failure. A request that asks for nothing sensible is no event."""
-    if isinstance(error, _CALLERS_MISTAKES) or error.event is not None:
+    """Record a refusal or failure. A request that asks for nothing sensible, or again, is no event."""
+    if isinstance(error, _NO_EVENTS) or error.event is not None:
         return error
     outcome = Outcome.FAILED if isinstance(error, UnavailableError) else Outcome.REFUSED
     event = act.event(appliance, user, outcome, reason=str(error))

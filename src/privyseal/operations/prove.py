@@ -13,7 +13,8 @@ from privyseal.errors import FieldError, InvalidRequestError, NotFoundError, Una
 from privyseal.model.access import Operation
 from privyseal.model.event import encode, leaf
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.manage import look, require_role
+from privyseal.operations.look import look
+from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.operations.take_checkpoint import Taken, take_checkpoint
 from privyseal.store import events, record

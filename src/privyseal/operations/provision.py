@@ -30,11 +30,12 @@ class Place:
 
     data: Path
     keeper: Path
+    given_key_file: Path | None = None
 
     @property
     def key_file(self) -> Path:
         """The file that unlocks at an unattended start."""
-        return self.data / "unlock.key"
+        return self.given_key_file or self.data / "unlock.key"
 
 
 def is_provisioned(store: Store) -> bool:
@@ -46,7 +47,9 @@ def is_provisioned(store: Store) -> bool:
 def provision(store: Store, place: Place, node: str, password: str) -> None:
     """Make an appliance out of an empty database. Raises InvalidRequestError for a weak password."""
     check_strength(password)
-    slot = ask_once(place.keeper, frames.Provision(_key_file(place, create=True)), frames.Slot)
+    if not place.key_file.exists():
+        write_private(place.key_file, new_key_file_secret())
+    slot = ask_once(place.keeper, frames.Provision(key_file(place)), frames.Slot)
     stored = hash_password(password)
     event = Event(
         time=now_micros(), node=node, user=ADMINISTRATOR, operation="appliance:provision", outcome=Outcome.DONE
@@ -66,7 +69,7 @@ def unlock_with_key_file(store: Store, place: Place) -> None:
         ended = appliance.all_ended_tickets(connection)
     if not slots:
         raise ConfigurationError("there is no key-file slot to unlock with")
-    ask_once(place.keeper, frames.Unlock(slots[0].sealed, _key_file(place, create=False), ended), frames.Done)
+    ask_once(place.keeper, frames.Unlock(slots[0].sealed, key_file(place), ended), frames.Done)
 
 
 def settle(store: Store) -> None:
@@ -75,13 +78,17 @@ def settle(store: Store) -> None:
         attempts.settle_crashed(connection)
 
 
-def _key_file(place: Place, *, create: bool) -> bytes:
-    if create and not place.key_file.exists():
-        write_private(place.key_file, os.urandom(_KEY_FILE_LENGTH))
+def new_key_file_secret() -> bytes:
+    """Make what a key file holds."""
+    return os.urandom(_KEY_FILE_LENGTH)
+
+
+def key_file(place: Place) -> bytes:
+    """Read the key file. Raises ConfigurationError."""
     try:
         secret = place.key_file.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"the key file {place.key_file} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"the key file {place.key_file} cannot be used: {error.strerror}") from error
     if len(secret) != _KEY_FILE_LENGTH:
         raise ConfigurationError(f"the key file {place.key_file} has {len(secret)} bytes, not {_KEY_FILE_LENGTH}")
     return secret

@@ -2,7 +2,8 @@
 
 from privyseal.model.access import Operation
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.manage import look, require_role
+from privyseal.operations.look import look
+from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.store import events
 

@@ -10,20 +10,25 @@
 (7) answer     signatures and the number of the first event
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
-from privyseal.errors import FieldError, InvalidRequestError
+from privyseal.errors import FieldError, InvalidRequestError, StaleDecisionError
 from privyseal.model.access import Operation
-from privyseal.model.event import Outcome
+from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
-from privyseal.operations.appliance import Appliance
+from privyseal.operations import repeat
+from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.approve import Wanted, approved, use, words_for
 from privyseal.operations.find_key import find_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
+from privyseal.store import events
+from privyseal.store.store import generation
 from privyseal.wire import frames
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for
@@ -69,9 +74,7 @@ async def sign(
     """
     known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
     scheme, value = given_input(known.key, words, digest, data)
-    act.mechanism = scheme.name
-    made = await signatures(appliance, caller, known, scheme, (value,), secret)  # (5)
-    return Signed(made.values, await _record(appliance, caller, act, (value,), made))  # (6) (7)
+    return await _carry_out(appliance, caller, act, known, scheme, (value,), secret)
 
 
 async def sign_batch(
@@ -86,11 +89,36 @@ async def sign_batch(
     """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
     known = await find_key(appliance, caller, act, *place, Operation.KEY_SIGN)  # (3) (4)
     scheme = _scheme(known.key, words, hashed_here=False)
-    act.mechanism = scheme.name
     _check_batch(known.key, scheme, digests)
-    inputs = tuple(digests)
+    return await _carry_out(appliance, caller, act, known, scheme, tuple(digests), secret)
+
+
+async def _carry_out(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    known: KnownKey,
+    scheme: Scheme,
+    inputs: tuple[bytes, ...],
+    secret: Secret,
+) -> Signed:
+    act.mechanism = scheme.name
+    approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
     made = await signatures(appliance, caller, known, scheme, inputs, secret)  # (5)
-    return Signed(made.values, await _record(appliance, caller, act, inputs, made))  # (6) (7)
+    return await _record(appliance, caller, act, inputs, made, approval)  # (6) (7)
+
+
+async def _approval(
+    appliance: Appliance, caller: Caller, act: Act, key: Key, scheme: Scheme, inputs: Sequence[bytes]
+) -> int | None:
+    """Give the approval to use where a quorum guards the key; it is bound to version, mechanism and inputs."""
+    quorum = caller.snapshot.quorum("key:sign", key.core, key.id) if caller.snapshot.quorums else None
+    if quorum is None:
+        return None
+    words = words_for(scheme.name, inputs, digests=scheme.mechanism is not Mechanism.EDDSA)
+    digests = (hashlib.sha256(value).hexdigest() for value in inputs)
+    wanted = Wanted((key.version, repr(scheme), *digests), words)
+    return await approved(appliance, caller, act, quorum, wanted)
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
@@ -135,12 +163,38 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
 
 
 async def _record(
-    appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes], made: frames.Signatures
-) -> int:
-    """Record each signature under the keeper's number for it; what turns out stale the recorder writes as withheld."""
-    event, user = act.event, caller.user.name
-    events = [
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    inputs: Sequence[bytes],
+    made: frames.Signatures,
+    approval: int | None,
+) -> Signed:
+    """Record each signature under the keeper's number for it; one that is not given out is recorded as withheld."""
+    event, user, values = act.event, caller.user.name, made.values
+    new = [
         event(appliance, user, Outcome.DONE, input=hashlib.sha256(value).hexdigest(), keeper=made.keeper, use=use)
         for use, value in enumerate(inputs, made.first_use)
     ]
-    return await appliance.recorder.record(events, caller.snapshot.generation)
+    if approval is not None:
+        try:
+            return await asyncio.to_thread(_record_approved, appliance, caller, act, new, values, approval)
+        except Exception:
+            appliance.recorder.withhold(new)
+            raise
+    kept = act.keeps(lambda number: Signed(values, number))
+    return Signed(values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
+
+
+def _record_approved(
+    appliance: Appliance, caller: Caller, act: Act, new: Sequence[Event], values: Sequence[bytes], approval: int
+) -> Signed:
+    """Write the events and use the approval up, or neither."""
+    with appliance.store.write() as connection:
+        if generation(connection) != caller.snapshot.generation:
+            raise StaleDecisionError("rules, users or keys have changed")
+        repeat.claim(connection, act.repeat)
+        use(connection, approval)
+        signed = Signed(values, events.append(connection, new))
+        repeat.keep(connection, act.repeat, signed)
+        return signed

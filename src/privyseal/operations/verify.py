@@ -46,7 +46,8 @@ async def verify(
         input=hashlib.sha256(value).hexdigest(),
         reason="valid" if valid else "not valid",
     )
-    return Verified(valid, await appliance.recorder.record([event], caller.snapshot.generation))
+    kept = act.keeps(lambda number: Verified(valid, number))
+    return Verified(valid, await appliance.recorder.record([event], caller.snapshot.generation, kept))
 
 
 def _is_valid(public_key: bytes, scheme: Scheme, value: bytes, signature: bytes) -> bool:

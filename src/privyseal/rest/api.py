@@ -1,5 +1,6 @@
 """The REST application: hot routes first, the framework for the rest, and problem documents for everything wrong."""
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import Any
@@ -11,19 +12,37 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from privyseal import __version__
-from privyseal.errors import BodyTooLargeError, FieldError, InvalidRequestError, MalformedJSONError, PrivysealError
+from privyseal.errors import (
+    AnsweredBeforeError,
+    BodyTooLargeError,
+    FieldError,
+    InvalidRequestError,
+    MalformedJSONError,
+    PrivysealError,
+)
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
+from privyseal.rest.marks import Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
-from privyseal.rest.routes import appliance, audit, cores, keys, rules, users
+from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
+from privyseal.rest.routes import appliance, approvals, audit, backup, cores, keys, metrics, rules, users
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
+_STREAMS = frozenset({f"{PREFIX}/backup"})  # too long to be kept; whoever asks again gets a new one
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
-def build(appliance_: Appliance) -> ASGIApp:
-    """Build the application of one API worker."""
+def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
+    """Build the application of one API worker; with `access_log` it logs every request."""
+    app = framework()
+    app.state.appliance = appliance_
+    return Marked(_Front(app, appliance_), access_log=access_log)
+
+
+def framework() -> FastAPI:
+    """Build what answers all but the hot routes; its `openapi()` describes those as well."""
     app = FastAPI(
         title="Privyseal",
         version=__version__,
@@ -31,15 +50,14 @@ def build(appliance_: Appliance) -> ASGIApp:
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
     )
-    app.state.appliance = appliance_
-    for routes in (appliance, cores, keys, users, rules, audit):
+    for routes in (appliance, cores, keys, users, rules, approvals, audit, backup, metrics):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
     openapi.complete(app)
-    return _Front(app, appliance_)
+    return app
 
 
 class _Front:
@@ -63,12 +81,33 @@ class _Front:
         """Let the framework answer, with a body that is known to be short enough."""
         try:
             body = await hot.read_body(receive)
-        except BodyTooLargeError as error:
+            may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
+            repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
+        except (BodyTooLargeError, InvalidRequestError) as error:
             await hot.send_problem(send, problem_of(error))
             return
-        started = False
+        scope[STATE] = repeat
+        sent = Sent()
+        await self._answer(scope, body, receive, send if repeat is None else sent)
+        if repeat is not None:
+            await self._keep(repeat, sent)
+            for message in sent.messages:
+                await send(message)
+
+    async def _keep(self, repeat: Repeat, sent: Sent) -> None:
+        """Keep the answer of a change that did not keep it itself."""
+        body = sent.keepable(repeat)
+        if body is not None:
+            await asyncio.to_thread(keep_after, self._appliance.store, repeat, body)
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        started = replayed = False
 
         async def replay() -> Message:
+            nonlocal replayed
+            if replayed:  # a stream that is being sent listens here for the client to hang up
+                return await receive()
+            replayed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def watch(message: Message) -> None:
@@ -84,11 +123,14 @@ class _Front:
 
 
 def _response(problem: Problem) -> Response:
-    content = json.dumps(problem.document, ensure_ascii=False)
+    content = json.dumps(marked(problem.document), ensure_ascii=False)
     return Response(content, problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, AnsweredBeforeError):
+        status, headers, body = answer(error)
+        return Response(body, status, {name.decode(): value.decode() for name, value in headers})
     return _response(problem_of(error))
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from privyseal import __version__
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision
+from privyseal.model.approvals import Approval, Quorum
+from privyseal.model.backups import BackupRecipient
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
 from privyseal.model.keys import Key
 from privyseal.operations.list_keys import allowed_operations
@@ -84,6 +86,48 @@ def rule_document(rule: AccessRule) -> Document:
         "operations": sorted(operation.value for operation in rule.operations),
         "keys": rule.keys,
         "created": timestamp(rule.created),
+    }
+
+
+def quorum_document(quorum: Quorum) -> Document:
+    """Write a quorum."""
+    return {
+        "number": quorum.number,
+        "operation": quorum.operation,
+        "core": quorum.core,
+        "key": quorum.key,
+        "needed": quorum.needed,
+        "approvers": list(quorum.approvers),
+        "created": timestamp(quorum.created),
+    }
+
+
+def approval_document(approval: Approval) -> Document:
+    """Write a request for approval."""
+    return {
+        "number": approval.number,
+        "state": approval.state.value,
+        "requester": approval.requester,
+        "operation": approval.operation,
+        "core": approval.core,
+        "key": approval.key,
+        "what": approval.words,
+        "needed": approval.needed,
+        "approvers": list(approval.approvers),
+        "approved": list(approval.approved),
+        "refused": list(approval.refused),
+        "created": timestamp(approval.created),
+        "expires": timestamp(approval.expires),
+    }
+
+
+def recipient_document(recipient: BackupRecipient) -> Document:
+    """Write who can open backups."""
+    return {
+        "name": recipient.name,
+        "kind": recipient.kind,
+        "public_key": base64.b64encode(recipient.public_key).decode(),
+        "created": timestamp(recipient.created),
     }
 
 

@@ -4,21 +4,25 @@ A request is one bare function call away from its operation; FastAPI would cost 
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from privyseal.errors import BodyTooLargeError
+from privyseal.errors import AnsweredBeforeError, BodyTooLargeError
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.authenticate import Credentials
 from privyseal.operations.log_in import log_in, log_out
 from privyseal.operations.perform import Act, Caller, perform
-from privyseal.operations.sign import Words, sign, sign_batch
+from privyseal.operations.repeat import Repeat
+from privyseal.operations.sign import Signed, Words, sign, sign_batch
 from privyseal.operations.use_pin import Secret
-from privyseal.operations.verify import verify
+from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
+from privyseal.rest.marks import marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
+from privyseal.rest.repeat import answer, document_bytes, repeat_of
 from privyseal.wire.bodies import LoginBody, LogoutBody, SignBatchBody, SignBody, VerifyBody, parse
 
 BODY_MAX = 4 * 1024 * 1024
@@ -34,52 +38,69 @@ class Request(msgspec.Struct, frozen=True):
     key: str
     body: bytes
     credentials: Credentials
+    repeat: Repeat | None = None
 
     @property
     def place(self) -> tuple[str, str]:
         """The core and the key that the path names."""
         return self.core, self.key
 
+    def act(self, operation: str, document: Callable[[Any], object]) -> Act:
+        """Begin an operation whose answer is kept if the request may come again; `document` writes it."""
+        act = Act(operation, repeat=self.repeat)
+        if self.repeat is not None:
+            act.renders(lambda result: document_bytes(document(result)))
+        return act
+
 
 Handler = Callable[[Request], Awaitable[object]]
 
 
 async def _sign(request: Request) -> object:
-    body, act = parse(request.body, SignBody), Act("key:sign")
+    body, act = parse(request.body, SignBody), request.act("key:sign", _signature)
 
-    async def operation(caller: Caller) -> object:
-        signed = await sign(
+    async def operation(caller: Caller) -> Signed:
+        return await sign(
             request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket),
             digest=body.digest, data=body.data,
         )  # fmt: skip
-        return {"signature": signed.signatures[0], "event": signed.first_event}
 
-    return await perform(request.appliance, request.credentials, act, operation)
+    return _signature(await perform(request.appliance, request.credentials, act, operation))
+
+
+def _signature(signed: Signed) -> object:
+    return {"signature": signed.signatures[0], "event": signed.first_event}
 
 
 async def _sign_batch(request: Request) -> object:
-    body, act = parse(request.body, SignBatchBody), Act("key:sign")
+    body, act = parse(request.body, SignBatchBody), request.act("key:sign", _signatures)
 
-    async def operation(caller: Caller) -> object:
-        signed = await sign_batch(
+    async def operation(caller: Caller) -> Signed:
+        return await sign_batch(
             request.appliance, caller, act, request.place, _words(body), Secret(body.pin, body.ticket), body.digests
         )
-        return {"signatures": signed.signatures, "first_event": signed.first_event}
 
-    return await perform(request.appliance, request.credentials, act, operation)
+    return _signatures(await perform(request.appliance, request.credentials, act, operation))
+
+
+def _signatures(signed: Signed) -> object:
+    return {"signatures": signed.signatures, "first_event": signed.first_event}
 
 
 async def _verify(request: Request) -> object:
-    body, act = parse(request.body, VerifyBody), Act("key:verify")
+    body, act = parse(request.body, VerifyBody), request.act("key:verify", _verified)
 
-    async def operation(caller: Caller) -> object:
-        verified = await verify(
+    async def operation(caller: Caller) -> Verified:
+        return await verify(
             request.appliance, caller, act, request.place, _words(body), body.signature,
             digest=body.digest, data=body.data,
         )  # fmt: skip
-        return {"valid": verified.valid, "event": verified.event}
 
-    return await perform(request.appliance, request.credentials, act, operation)
+    return _verified(await perform(request.appliance, request.credentials, act, operation))
+
+
+def _verified(verified: Verified) -> object:
+    return {"valid": verified.valid, "event": verified.event}
 
 
 async def _login(request: Request) -> object:
@@ -93,7 +114,9 @@ async def _login(request: Request) -> object:
 
 
 async def _logout(request: Request) -> object:
-    body, act = parse(request.body, LogoutBody), Act("core:logout")
+    body, act = parse(request.body, LogoutBody), request.act("core:logout", lambda _: None)
+    if act.repeat is not None:
+        act.repeat.status = 204
     await perform(
         request.appliance,
         request.credentials,
@@ -127,7 +150,11 @@ async def handle(
     handler, core, key = route
     try:
         body = await read_body(receive)
-        document = await handler(Request(appliance, core, key, body, credentials_of(scope)))
+        repeat = repeat_of(scope, body, look_first=False)
+        document = await handler(Request(appliance, core, key, body, credentials_of(scope), repeat))
+    except AnsweredBeforeError as error:
+        await send_again(send, error)
+        return
     except Exception as error:  # noqa: BLE001 - every error has a problem document, the unknown one too
         await send_problem(send, problem_of(error))
         return
@@ -163,11 +190,17 @@ def credentials_of(scope: Scope) -> Credentials:
     return Credentials(None, peer)
 
 
+async def send_again(send: Send, error: AnsweredBeforeError) -> None:
+    """Send the answer of a request that was carried out before."""
+    status, headers, body = answer(error)
+    await _send(send, status, body, headers)
+
+
 async def send_problem(send: Send, problem: Problem) -> None:
     """Send a problem document."""
     headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     content_type = (b"content-type", MEDIA_TYPE.encode())
-    await _send(send, problem.status, _encode(problem.document), [content_type, *headers])
+    await _send(send, problem.status, _encode(marked(problem.document)), [content_type, *headers])
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

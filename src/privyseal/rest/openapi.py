@@ -17,6 +17,7 @@ _PROBLEM = {
         "detail": {"type": "string"},
         "event": {"type": "integer"},
         "missing_rule": {"type": "string"},
+        "approval": {"type": "integer"},
         "attempts_left": {"type": "integer"},
         "errors": {
             "type": "array",

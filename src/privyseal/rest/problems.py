@@ -29,6 +29,7 @@ _TABLE: dict[type[PrivysealError], tuple[str, int, str]] = {
     errors.MalformedJSONError: ("malformed-json", 400, "The body is not JSON"),
     errors.UnauthenticatedError: ("unauthenticated", 401, "Log in first"),
     errors.AccessRefusedError: ("access-refused", 403, "You may not do this"),
+    errors.ApprovalNeededError: ("approval-needed", 403, "Others have to agree first"),
     errors.PINRequiredError: ("pin-required", 403, "The key has a PIN"),
     errors.PINIncorrectError: ("pin-incorrect", 403, "The PIN is not right"),
     errors.TicketInvalidError: ("ticket-invalid", 403, "The ticket does not work any more"),
@@ -36,6 +37,7 @@ _TABLE: dict[type[PrivysealError], tuple[str, int, str]] = {
     errors.KeyNotFoundError: ("key-not-found", 404, "There is no such key"),
     errors.ConflictError: ("conflict", 409, "It conflicts with what is there"),
     errors.BodyTooLargeError: ("body-too-large", 413, "The body is too large"),
+    errors.IdempotencyKeyReusedError: ("idempotency-key-reused", 422, "The idempotency key belongs to another request"),
     errors.InvalidRequestError: ("invalid-body", 422, "The request has wrong fields"),
     errors.SecretLockedError: ("pin-locked", 423, "Too many wrong PINs"),
     errors.TooManyAttemptsError: ("too-many-attempts", 429, "Wait before the next attempt"),
@@ -73,6 +75,8 @@ def _more(error: PrivysealError) -> dict[str, Any]:
             return {"missing_rule": error.decision.missing_rule}
         case errors.KeyNotFoundError() if error.missing_rule:
             return {"missing_rule": error.missing_rule}
+        case errors.ApprovalNeededError():
+            return {"approval": error.approval}
         case errors.PINIncorrectError():
             return {"attempts_left": error.attempts_left}
         case _:

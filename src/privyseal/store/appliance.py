@@ -34,6 +34,12 @@ def add_slot(connection: Connection, kind: str, sealed: bytes) -> None:
     connection.execute(insert(unlock_slots).values(kind=kind, sealed=sealed, created=to_micros(now())))
 
 
+def replace_key_file_slot(connection: Connection, sealed: bytes) -> None:
+    """Put a slot for this place's key file where those of other places were."""
+    connection.execute(delete(unlock_slots).where(unlock_slots.c.kind == KEY_FILE))
+    add_slot(connection, KEY_FILE, sealed)
+
+
 def slots(connection: Connection) -> list[UnlockSlot]:
     """Give all unlock slots in the order in which they were made."""
     query = select(unlock_slots.c.number, unlock_slots.c.kind, unlock_slots.c.sealed)

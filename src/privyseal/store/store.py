@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -46,6 +46,13 @@ class Store:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state and changes nothing."""
         with _translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def frozen(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state until its end, however many statements it has."""
+        level = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with _translated(), self._engine.connect().execution_options(**level) as connection:
             yield connection
 
     @contextmanager
@@ -119,6 +126,13 @@ class Head:
         return self.edge.size
 
 
+class Statement(NamedTuple):
+    """One statement as each database wants it."""
+
+    sqlite: str
+    postgresql: str
+
+
 class Cursor:
     """A driver's cursor with the few statements that every signature waits for, for either database."""
 
@@ -151,6 +165,10 @@ class Cursor:
         """Write a JSON array of arrays into a table whose first column is `number`, counted from `first`."""
         statement = _insert_statement(table, tuple(columns.items()), postgresql=self._postgresql)
         self._cursor.execute(statement, (first, rows.decode()))
+
+    def run(self, statement: "Statement", *values: object) -> Any:
+        """Run a statement; gives the driver's cursor, for what it found."""
+        return self._cursor.execute(statement.postgresql if self._postgresql else statement.sqlite, values)
 
     def close(self) -> None:
         """Give the cursor back."""

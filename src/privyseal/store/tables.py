@@ -161,3 +161,62 @@ audit_key = Table(  # one row
     Column("version", Integer, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
+
+quorums = Table(
+    "quorums",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("operation", String(32), nullable=False),
+    Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE")),
+    Column("key", String(16)),
+    Column("needed", Integer, nullable=False),
+    Column("approvers", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("quorum", BigInteger, nullable=False),  # stays readable when the quorum is gone
+    Column("requester", String(64), nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("core", BigInteger),
+    Column("key", String(128)),
+    Column("subject", String(64), nullable=False),
+    Column("words", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    Index("ix_approvals_subject_requester", "subject", "requester"),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("approval", BigInteger, ForeignKey("approvals.number", ondelete="CASCADE"), primary_key=True),
+    Column("user", String(64), primary_key=True),
+    Column("agrees", Boolean, nullable=False),
+    Column("time", BigInteger, nullable=False),
+)
+
+backup_recipients = Table(
+    "backup_recipients",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("content", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)

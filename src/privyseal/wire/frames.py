@@ -87,6 +87,10 @@ class Inspect(_Message, frozen=True, tag="inspect"):
     """Ask for state and hardening. Answer: `Status`."""
 
 
+class Measure(_Message, frozen=True, tag="measure"):
+    """Ask for numbers, for monitoring. Answer: `Measured`."""
+
+
 class Generate(_Message, frozen=True, tag="generate"):
     """Make a key. Answer: `Generated`."""
 
@@ -158,6 +162,33 @@ class SignCheckpoint(_Message, frozen=True, tag="sign-checkpoint"):
     count: int
 
 
+class BackupKey(_Message, frozen=True, tag="backup-key"):
+    """Ask which public key a backup passphrase stands for. Answer: `BackupPublic`."""
+
+    passphrase: str
+    salt: bytes
+
+
+class SealBackup(_Message, frozen=True, tag="seal-backup"):
+    """Make a file key, and seal it with the domain key for each public key. Answer: `SealedBackup`."""
+
+    recipients: tuple[bytes, ...]
+
+
+class OpenBackup(_Message, frozen=True, tag="open-backup"):
+    """Take the domain key from a backup; refused when there is one. Answer: `OpenedBackup`.
+
+    Attributes:
+        secret: the passphrase, or the private key in PEM where `salt` is empty.
+        slot_secret: what the domain key is sealed under from now on, for an unattended start.
+    """
+
+    sealed: bytes
+    secret: str
+    salt: bytes
+    slot_secret: bytes
+
+
 class Done(_Message, frozen=True, tag="done"):
     """It is done."""
 
@@ -173,6 +204,15 @@ class Status(_Message, frozen=True, tag="status"):
 
     unlocked: bool
     hardening: dict[str, bool]
+
+
+class Measured(_Message, frozen=True, tag="measured"):
+    """How many keys are open, how many uses found theirs open (about), and how many had to open it."""
+
+    unlocked: bool
+    keys: int
+    hits: int
+    misses: int
 
 
 class Generated(_Message, frozen=True, tag="generated"):
@@ -225,6 +265,26 @@ class Note(_Message, frozen=True, tag="note"):
     text: str
 
 
+class BackupPublic(_Message, frozen=True, tag="backup-public"):
+    """A public key, 32 bytes."""
+
+    public_key: bytes
+
+
+class SealedBackup(_Message, frozen=True, tag="sealed-backup"):
+    """A file key, and what each recipient gets, in order."""
+
+    file_key: bytes
+    sealed: tuple[bytes, ...]
+
+
+class OpenedBackup(_Message, frozen=True, tag="opened-backup"):
+    """The file key, and the domain key sealed for the slot of this appliance."""
+
+    file_key: bytes
+    slot: bytes
+
+
 class Refused(_Message, frozen=True, tag="refused"):
     """No, and why. `code` is one of the constants below; `index` names the input where one is to blame."""
 
@@ -245,10 +305,38 @@ DAMAGED = "damaged"
 FAILED = "failed"
 
 Request = (
-    Provision | Unlock | Lock | Inspect | Generate | Login | Logout | Sign
-    | GenerateAuditKey | CountUses | SignCheckpoint
-)  # fmt: skip
-Answer = Done | Slot | Status | Generated | LoggedIn | TicketEnded | Signatures | Refused | Counted | Note
+    Provision
+    | Unlock
+    | Lock
+    | Inspect
+    | Measure
+    | Generate
+    | Login
+    | Logout
+    | Sign
+    | BackupKey
+    | SealBackup
+    | OpenBackup
+    | GenerateAuditKey
+    | CountUses
+    | SignCheckpoint
+)
+Answer = (
+    Done
+    | Slot
+    | Status
+    | Measured
+    | Generated
+    | LoggedIn
+    | TicketEnded
+    | Signatures
+    | BackupPublic
+    | SealedBackup
+    | OpenedBackup
+    | Counted
+    | Note
+    | Refused
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(list[tuple[int, Request]])

@@ -25,6 +25,7 @@ def test_a_failure_inside_is_told_without_detail(method: str, path: str, caplog:
         "type": "urn:privyseal:problem:internal",
         "title": "Something went wrong inside the appliance",
         "status": 500,
+        "instance": f"urn:privyseal:request:{answer.headers['x-request-id']}",
     }
     assert "unexpected AttributeError" in caplog.text
     assert "12345678" not in caplog.text

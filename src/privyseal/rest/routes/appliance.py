@@ -1,5 +1,6 @@
 """Health, state and information."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from privyseal.errors import UnavailableError
 from privyseal.keeper.client import KeeperClient
 from privyseal.rest.entrance import Enter
 from privyseal.state import State
+from privyseal.telemetry.metrics import SET_BACK
 from privyseal.wire import frames
 
 router = APIRouter(tags=["appliance"])
@@ -30,20 +32,26 @@ async def alive() -> dict[str, bool]:
 
 
 @router.get("/health/ready")
-async def ready(request: Request, response: Response) -> dict[str, str]:
+async def ready(request: Request, response: Response) -> dict[str, Any]:
     """Say whether signatures can be made; 503 while they cannot."""
     try:
         state = _state(await _status(request)).value
     except UnavailableError:
         state = "unavailable"
     response.status_code = 200 if state == State.OPERATIONAL.value else 503
-    return {"state": state}
+    return {"state": state, **_warnings(request)}
 
 
 @router.get("/state")
-async def state(request: Request) -> dict[str, str]:
+async def state(request: Request) -> dict[str, Any]:
     """Give the appliance's state."""
-    return {"state": _state(await _status(request)).value}
+    return {"state": _state(await _status(request)).value, **_warnings(request)}
+
+
+def _warnings(request: Request) -> dict[str, list[str]]:
+    """Give what an operator should look at, if there is anything."""
+    found: Mapping[str, int] = request.app.state.appliance.metrics.total()
+    return {"warnings": ["clock-set-back"]} if found.get(SET_BACK) else {}
 
 
 @router.get("/info")

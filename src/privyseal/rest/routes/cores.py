@@ -41,11 +41,11 @@ async def cores(enter: Enter) -> dict[str, Any]:
 @router.post("", status_code=201)
 async def create(body: NewCore, enter: Enter) -> dict[str, Any]:
     """Make a core."""
-    made = await enter(
+    return await enter.once(
         "core:create",
         lambda caller, act: create_core(enter.appliance, caller, act, body.name, pin_required=body.pin_required),
+        core_document,
     )
-    return core_document(made)
 
 
 @router.get("/{core}")

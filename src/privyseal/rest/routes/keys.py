@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import SecretStr
 
 from privyseal.model.access import Operation
-from privyseal.model.keys import KeyType
+from privyseal.model.keys import Key, KeyType
 from privyseal.operations.destroy_key import destroy_key
 from privyseal.operations.find_key import find_key
 from privyseal.operations.generate_key import generate_key
@@ -60,8 +60,11 @@ async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
     pin = None if body.pin is None else body.pin.get_secret_value()
 
     async def work(caller: Caller, act: Act) -> dict[str, Any]:
-        key = await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin)
-        return key_document(caller, caller.snapshot.cores[key.core], key)
+        def document(key: Key) -> dict[str, Any]:
+            return key_document(caller, caller.snapshot.cores[key.core], key)
+
+        enter.describe(act, document)
+        return document(await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin))
 
     return await enter("key:generate", work)
 
@@ -104,7 +107,9 @@ async def delete(core: str, key: str, enter: Enter) -> None:
 @router.post("/{key}/unlock", status_code=204)
 async def unlock(core: str, key: str, enter: Enter) -> None:
     """Unlock a key after too many wrong PINs."""
-    await enter("key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)))
+    await enter.once(
+        "key:unlock", lambda caller, act: unlock_key(enter.appliance, caller, act, (core, key)), lambda _: None
+    )
 
 
 async def _find(enter: Entrance, core: str, key: str) -> Any:

@@ -39,13 +39,13 @@ async def rules(enter: Enter, user: str | None = None, core: str | None = None) 
 @router.post("/rules", status_code=201)
 async def create(body: NewRule, enter: Enter) -> dict[str, Any]:
     """Make a rule."""
-    made = await enter(
+    return await enter.once(
         "rule:create",
         lambda caller, act: manage_rules.create_rule(
             enter.appliance, caller, act, body.user, str(body.core), body.operations, body.keys
         ),
+        rule_document,
     )
-    return rule_document(made)
 
 
 @router.get("/rules/{number}")

@@ -46,11 +46,11 @@ async def users(enter: Enter) -> dict[str, Any]:
 async def create(body: NewUser, enter: Enter) -> dict[str, Any]:
     """Make a user."""
     password = body.password.get_secret_value()
-    made = await enter(
+    return await enter.once(
         "user:create",
         lambda caller, act: manage_users.create_user(enter.appliance, caller, act, body.name, body.role, password),
+        user_document,
     )
-    return user_document(made)
 
 
 @router.put("/me/password", status_code=204)
@@ -85,7 +85,11 @@ async def update(name: str, body: UserChanges, enter: Enter) -> dict[str, Any]:
 @router.post("/{name}/unlock", status_code=204)
 async def unlock(name: str, enter: Enter) -> None:
     """Unlock a user after too many wrong PINs or passwords."""
-    await enter("user:unlock", lambda caller, act: manage_users.unlock_user(enter.appliance, caller, act, name))
+    await enter.once(
+        "user:unlock",
+        lambda caller, act: manage_users.unlock_user(enter.appliance, caller, act, name),
+        lambda _: None,
+    )
 
 
 @router.delete("/{name}", status_code=204)

@@ -1,0 +1,60 @@
+"""Request ids: each answer has `X-Request-Id`, each problem document names it, and so does each log line about it."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from privyseal.telemetry.logs import REQUEST, access, request_ids
+
+_log = logging.getLogger("privyseal.access")
+_new_id = request_ids()
+
+
+def marked(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a problem document with the request's id as its `instance` (RFC 9457, section 3.1.5)."""
+    request = REQUEST.get()
+    return {**problem, "instance": f"urn:privyseal:request:{request}"} if request else dict(problem)
+
+
+class Marked:
+    """What stands before the application: gives each request its id, and logs it if that is wanted."""
+
+    def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
+        self._app = app
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _new_id(_given(scope))
+        header = (b"x-request-id", request.encode())
+        status, began = 0, time.perf_counter_ns()
+
+        async def mark(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        before = REQUEST.set(request)
+        try:
+            await self._app(scope, receive, mark)
+        finally:
+            if self._access_log:
+                peer = (scope.get("client") or ("",))[0]
+                access(_log, scope["method"], scope["path"], status, peer, time.perf_counter_ns() - began)
+            REQUEST.reset(before)
+
+
+def _given(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            return text
+    return ""

@@ -1,0 +1,278 @@
+"""A request with an idempotency key is carried out once, however often and wherever it comes."""
+
+import base64
+import hashlib
+import json
+import socket
+import ssl
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from support.appliance import PIN, Appliance
+from support.postgresql import PostgreSQL
+
+SIGN = "/cores/1/keys/release/sign"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def pair(request: pytest.FixtureRequest, new_appliance: Callable[..., Appliance]) -> Appliance:
+    """An appliance with two workers on either database, a key `release` and alice who may sign with it."""
+    more = []
+    if request.param == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        more = ["--database", server.new_database()]
+    appliance = new_appliance("--workers", "2", *more)
+    appliance.add_key("release")
+    appliance.add_user("alice")
+    appliance.add_rule("alice", "*", operations=["key:read", "key:sign", "key:generate"])
+    return appliance
+
+
+def sign_body(**more: object) -> dict[str, object]:
+    """A body to sign that nobody else signs, so that its events are found."""
+    digest = hashlib.sha256(uuid.uuid4().bytes).digest()
+    return {"digest": base64.b64encode(digest).decode(), "hash": "SHA-256", "pin": PIN} | more
+
+
+def new_client(appliance: Appliance, user: str = "alice") -> httpx2.Client:
+    """A client with a connection of its own, so that any worker may have it."""
+    context = ssl.create_default_context(cafile=appliance.ca_file)
+    auth = (user, appliance.passwords[user])
+    return httpx2.Client(base_url=f"{appliance.url}/api/v1", auth=auth, verify=context, trust_env=False, timeout=60)
+
+
+def post(appliance: Appliance, path: str, body: dict[str, Any], key: str, user: str = "alice") -> httpx2.Response:
+    """Send a request on a new connection."""
+    with new_client(appliance, user) as client:
+        return client.post(path, content=_bytes(body), headers={"Idempotency-Key": key, **JSON})
+
+
+def _bytes(body: dict[str, Any]) -> bytes:
+    """A body as it is sent each time: a repetition has the same bytes."""
+    return json.dumps(body).encode()
+
+
+def events(appliance: Appliance, fits: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """The outcomes of the events that fit."""
+    found: list[str] = []
+    after: int | None = 0
+    while after is not None:
+        page = appliance.api("GET", f"/audit/events?after={after}&limit=1000").json()
+        found += [event["outcome"] for event in page["events"] if fits(event)]
+        after = page["next"]
+    return found
+
+
+def signatures(appliance: Appliance, body: dict[str, object]) -> list[str]:
+    """The outcomes of all attempts to sign what a body asks for."""
+    mark = hashlib.sha256(base64.b64decode(str(body["digest"]))).hexdigest()
+    return events(appliance, lambda event: event["input"] == mark)
+
+
+def send_and_hang_up(appliance: Appliance, path: str, body: dict[str, object], key: str) -> None:
+    """Send a whole request and cut the connection before its answer."""
+    context = ssl.create_default_context(cafile=appliance.ca_file)
+    content = _bytes(body)
+    login = base64.b64encode(f"alice:{appliance.passwords['alice']}".encode()).decode()
+    head = (
+        f"POST /api/v1{path} HTTP/1.1\r\nHost: appliance\r\nAuthorization: Basic {login}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", appliance.port)) as plain:
+        secure = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        secure.sendall(head.encode() + content)
+        secure.close()
+
+
+def test_the_same_answer_comes_again(pair: Appliance) -> None:
+    """Six connections over two workers get one signature; all but the first are told that it is a repetition."""
+    body, key = sign_body(), str(uuid.uuid4())
+    answers = [post(pair, SIGN, body, key) for _ in range(6)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None] + ["true"] * 5
+    outcomes = signatures(pair, body)
+    assert outcomes.count("done") == 1
+    assert set(outcomes) <= {"done", "dropped"}
+    assert len(outcomes) <= 2  # the other worker found out when it had signed
+
+
+def test_two_hundred_at_once_are_one_event(pair: Appliance) -> None:
+    """Whoever comes while the first is under way gets its answer too."""
+    body, key = sign_body(), str(uuid.uuid4())
+    start = threading.Barrier(20)
+
+    def run(_: int) -> set[bytes]:
+        with new_client(pair) as client:
+            client.get("/health/alive")
+            start.wait()
+            asked = (client.post(SIGN, json=body, headers={"Idempotency-Key": key}) for _ in range(10))
+            return {answer.content for answer in asked if answer.status_code == 200}
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(run, range(20)))
+    assert all(len(found) == 1 for found in answers)
+    assert len(set.union(*answers)) == 1
+    outcomes = signatures(pair, body)
+    assert outcomes.count("done") == 1
+    assert len(outcomes) <= 2
+
+
+def test_another_content_is_refused(pair: Appliance) -> None:
+    """Another digest, another PIN or another path with a used key: 422, and nothing leaves."""
+    body, key = sign_body(), str(uuid.uuid4())
+    assert post(pair, SIGN, body, key).status_code == 200
+    verification = {"digest": body["digest"], "hash": "SHA-256", "signature": "AAAA"}
+    others = [(SIGN, sign_body()), (f"{SIGN}?x=1", body), (SIGN.replace("sign", "verify"), verification)]
+    for path, other in others:
+        for _ in range(4):
+            answer = post(pair, path, other, key)
+            assert answer.status_code == 422
+            assert answer.json()["type"] == "urn:privyseal:problem:idempotency-key-reused"
+    assert set(signatures(pair, body)) <= {"done", "dropped"}
+
+
+def test_a_wrong_pin_gets_no_answer(pair: Appliance) -> None:
+    """The content is compared with its PIN: what another PIN was answered is not told."""
+    body, key = sign_body(), str(uuid.uuid4())
+    assert post(pair, SIGN, body, key).status_code == 200
+    answer = post(pair, SIGN, body | {"pin": "not the PIN"}, key)
+    assert answer.status_code in (403, 422)
+    assert "signature" not in answer.json()
+    assert post(pair, SIGN, body, str(uuid.uuid4())).status_code == 200  # the right one forgives
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_a_cut_connection_neither_signs_twice_nor_makes_two_keys(pair: Appliance, _: int) -> None:
+    """The client sends, hangs up, and asks again at once, as ours do."""
+    body, key = sign_body(), str(uuid.uuid4())
+    send_and_hang_up(pair, SIGN, body, key)
+    assert post(pair, SIGN, body, key).status_code == 200
+    assert signatures(pair, body).count("done") == 1
+    label, key = f"made-{uuid.uuid4()}", str(uuid.uuid4())
+    new = {"label": label, "type": "ec:P-256", "pin": PIN}
+    send_and_hang_up(pair, "/cores/1/keys", new, key)
+    answer = post(pair, "/cores/1/keys", new, key)
+    assert (answer.status_code, answer.json()["label"]) == (201, label)
+    made = events(pair, lambda event: label in str(event["reason"]) and event["operation"] == "key:generate")
+    assert made.count("done") == 1
+
+
+def test_every_change_is_made_once(pair: Appliance) -> None:
+    """What makes something gives the same document again, with its status; what gives nothing gives nothing."""
+    name = f"user-{uuid.uuid4().hex[:8]}"
+    requests: list[tuple[str, dict[str, Any], int]] = [
+        ("/users", {"name": name, "role": "operator", "password": "a password of it"}, 201),
+        ("/rules", {"user": name, "core": 1, "operations": ["key:read"], "keys": name}, 201),
+        ("/cores", {"name": name}, 201),
+        ("/cores/1/keys/release/unlock", {}, 204),
+        (f"/users/{name}/unlock", {}, 204),
+    ]
+    for path, body, status in requests:
+        key = str(uuid.uuid4())
+        answers = [post(pair, path, body, key, "admin") for _ in range(4)]
+        assert {answer.status_code for answer in answers} == {status}, answers[-1].text
+        assert len({answer.content for answer in answers}) == 1
+        assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true", "true", "true"]
+    assert len(pair.api("GET", f"/rules?user={name}").json()["rules"]) == 1
+
+
+def test_twenty_at_once_make_one_rule(pair: Appliance) -> None:
+    """In both workers at the same time: one wins, the others get the winner's answer."""
+    body = {"user": "alice", "core": 1, "operations": ["key:read"], "keys": f"x{uuid.uuid4()}"}
+    key = str(uuid.uuid4())
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: post(pair, "/rules", body, key, "admin"), range(20)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["number"] for answer in answers}) == 1
+    rules = pair.api("GET", "/rules?user=alice").json()["rules"]
+    assert sum(rule["keys"] == body["keys"] for rule in rules) == 1
+
+
+def test_users_do_not_share_keys(pair: Appliance) -> None:
+    """The same header of another user is another request."""
+    body, key = sign_body(), str(uuid.uuid4())
+    if "bob" not in pair.passwords:
+        pair.add_rule(pair.add_user("bob"))
+    first, second = post(pair, SIGN, body, key), post(pair, SIGN, body, key, "bob")
+    assert first.json()["signature"] != second.json()["signature"]
+    assert "idempotency-replayed" not in second.headers
+
+
+def test_a_login_is_done_again(pair: Appliance) -> None:
+    """A ticket is kept nowhere, so each login has its own; both work, and a logout may be repeated."""
+    key = str(uuid.uuid4())
+    tickets = {post(pair, "/cores/1/login", {"pin": PIN}, key).json()["ticket"] for _ in range(2)}
+    assert len(tickets) == 2
+    ticket, key = tickets.pop(), str(uuid.uuid4())
+    answers = [post(pair, "/cores/1/logout", {"ticket": ticket}, key) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [204] * 3
+
+
+def test_batches_and_verifications_too(pair: Appliance) -> None:
+    """A batch is signed once, and a verification says again what it said."""
+    body = sign_body()
+    batch = {"digests": [body["digest"]] * 3, "hash": "SHA-256", "pin": PIN}
+    key = str(uuid.uuid4())
+    answers = [post(pair, f"{SIGN}-batch", batch, key) for _ in range(4)]
+    assert len({answer.content for answer in answers}) == 1
+    check = {"digest": body["digest"], "hash": "SHA-256", "signature": answers[0].json()["signatures"][0]}
+    key = str(uuid.uuid4())
+    verdicts = [post(pair, SIGN.replace("sign", "verify"), check, key) for _ in range(4)]
+    assert len({answer.content for answer in verdicts}) == 1
+    assert verdicts[0].json()["valid"] is True
+
+
+@pytest.mark.parametrize("key", ["", "too short", "x" * 256, "with a space in it", 'a"quote-in-the-middle'])
+@pytest.mark.parametrize("path", [SIGN, "/rules"])
+def test_a_bad_key_is_told(pair: Appliance, path: str, key: str) -> None:
+    """422 names the header."""
+    answer = post(pair, path, {}, key)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "header.Idempotency-Key"
+
+
+def test_quotes_make_no_difference(pair: Appliance) -> None:
+    """The draft's form is a quoted string; many clients send it bare."""
+    body, key = sign_body(), str(uuid.uuid4())
+    assert post(pair, SIGN, body, key).content == post(pair, SIGN, body, f'"{key}"').content
+
+
+def test_an_error_is_not_kept(pair: Appliance) -> None:
+    """What was refused may be right a moment later."""
+    label, key = f"later-{uuid.uuid4()}", str(uuid.uuid4())
+    body = sign_body()
+    path = f"/cores/1/keys/{label}/sign"
+    assert post(pair, path, body, key).status_code == 404
+    pair.add_key(label)
+    assert post(pair, path, body, key).status_code == 200
+
+
+def test_answers_outlive_a_restart_and_hold_no_secret(new_appliance: Callable[..., Appliance]) -> None:
+    """After kill -9 of everything the answer comes from the database, in which neither key nor PIN nor password is."""
+    appliance = new_appliance("--workers", "1")
+    appliance.add_key("release")
+    appliance.add_user("alice")
+    appliance.add_rule("alice", "*")
+    body, key = sign_body(pin="not-to-be-found-1"), str(uuid.uuid4())
+    assert post(appliance, SIGN, body, key).status_code == 403
+    body["pin"] = PIN
+    first = post(appliance, SIGN, body, key)
+    user, user_key = {"name": "carol", "role": "operator", "password": "not-to-be-found-2"}, str(uuid.uuid4())
+    assert post(appliance, "/users", user, user_key, "admin").status_code == 201
+    appliance.stop_hard()
+    appliance.start()
+    again = post(appliance, SIGN, body, key)
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    assert signatures(appliance, body) == ["done", "dropped"]
+    appliance.stop()
+    stored = b"".join(file.read_bytes() for file in appliance.data.glob("privyseal.db*"))
+    for secret in (key, user_key, "not-to-be-found"):
+        assert secret.encode() not in stored
