@@ -4,6 +4,7 @@ The supervisor is the only process that reads the key file, and it keeps nothing
 by themselves when the supervisor is gone, because they watch a pipe that it holds open.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import http.client
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from privyseal.errors import ConfigurationError, UnavailableError
+from privyseal.keeper.client import open_keeper
 from privyseal.operations.provision import (
     ADMINISTRATOR,
     Place,
@@ -35,7 +37,9 @@ from privyseal.operations.provision import (
     settle,
     unlock_with_key_file,
 )
+from privyseal.operations.publish_checkpoints import Destinations, Publisher
 from privyseal.operations.restore import Progress, check, restore
+from privyseal.operations.take_checkpoint import audit_key
 from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
@@ -66,6 +70,7 @@ class Options:
         key_file: what unlocks; None for `unlock.key` in the data directory.
         log_format: `json` or `text`; None for text on a terminal.
         access_log: whether workers log every request.
+        checkpoints: where they are sent.
     """
 
     data: Path
@@ -76,6 +81,7 @@ class Options:
     key_file: Path | None = None
     log_format: str | None = None
     access_log: bool = False
+    checkpoints: Destinations = field(default_factory=Destinations)
 
 
 @dataclass(slots=True)
@@ -114,6 +120,16 @@ class Supervisor:
             provision(self.store, self.place, socket.gethostname()[:64], _administrator_password(self.options.data))
         else:
             unlock_with_key_file(self.store, self.place)
+        self.make_audit_key()
+
+    def make_audit_key(self) -> None:
+        """Have the key made that signs checkpoints, if there is none yet."""
+
+        async def work() -> None:
+            async with open_keeper(self.place.keeper) as keeper:
+                await audit_key(self.store, keeper)
+
+        asyncio.run(work())
 
     def start_workers(self) -> None:
         """Start the API workers."""
@@ -130,6 +146,17 @@ class Supervisor:
             self._look_at_clock()
             self.notifier.alive()
             time.sleep(_POLL_SECONDS)
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Send checkpoints outside for a while, if that is wanted."""
+        publisher = Publisher(self.store, self.place.keeper, self.options.checkpoints)
+        if self.options.checkpoints:
+            publisher.start()
+        try:
+            yield
+        finally:
+            publisher.stop()
 
     def compare_clock_with_record(self) -> None:
         """Find out whether the clock was set back while nothing ran."""
@@ -204,7 +231,8 @@ def serve(options: Options) -> int:
         if _wait_until_ready(supervisor):
             _announce(supervisor)
             supervisor.notifier.say("READY=1", f"STATUS=answering with {options.workers} workers")
-            supervisor.watch()
+            with supervisor.publishing():
+                supervisor.watch()
     return 0
 
 

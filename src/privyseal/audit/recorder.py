@@ -3,9 +3,13 @@
 Two promises. An awaited `record` returns only when its events are on the disk. And it returns only if nothing that a
 decision rests on (users, rules, cores, limits) has changed since that decision: the transaction that writes the events
 reads the generation first, and a stale decision raises StaleDecisionError instead of being recorded.
+
+A signature that was made and is not given out, because its decision was stale or the database failed, is recorded too,
+as withheld: the keeper has counted it, and its number must not be missing.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -25,6 +29,7 @@ _GROUP_MAX = 10_000  # events in one transaction; more would make the first of t
 _CLEAN_SECONDS = 1.0
 _CLEANED_MIN = 100
 _DROPPED = "the same request had been answered before"
+_WITHHELD = "the signature was thrown away: its decision was stale, or the database did not answer"
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -48,12 +53,17 @@ class _Entry(msgspec.Struct, frozen=True):
     done: asyncio.Future[int]
     keep: Keep | None = None
 
+    def is_fresh(self, present: int) -> bool:
+        """Say whether what the events rest on is still true."""
+        return self.basis is None or self.basis == present
+
 
 class Recorder:
     """The one way for an API worker's hot operations to write to the record."""
 
     def __init__(self, store: Store, commits: Histogram | None = None) -> None:
         self._store = store
+        self._owed: list[Event] = []  # withheld signatures that could not be recorded yet; the thread's own
         self._commits = commits
         self._kept = 1  # so that a first cleaning comes, also after a restart
         self._clean_at = time.monotonic()
@@ -78,17 +88,26 @@ class Recorder:
         """How many entries wait for a commit."""
         return self._queue.qsize()
 
+    def withhold(self, new: Sequence[Event]) -> None:
+        """Record signatures that were made and are not given out, without waiting for it."""
+        loop = asyncio.get_running_loop()
+        nobody: asyncio.Future[int] = loop.create_future()
+        nobody.cancel()
+        self._queue.put(_Entry(_as_withheld(new), None, loop, nobody))
+
     def close(self) -> None:
         """Write what is queued, then end the thread."""
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None:
+        last = False
+        while not last and (entry := self._queue.get()) is not None:
             group, last = self._gather(entry)
             self._commit(group)
-            if last:
-                return
+        if self._owed:
+            with contextlib.suppress(Exception):  # the database is still away; there will be a gap, and it will show
+                self._write([])
 
     def _gather(self, entry: _Entry) -> tuple[list[_Entry], bool]:
         """Take all that waits; the second value says whether the end is among it."""
@@ -109,6 +128,7 @@ class Recorder:
         try:
             results = self._write(group)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
+            self._owed += _withheld(group)
             known = isinstance(error, PrivysealError)
             results = [error if known else UnavailableError("the record cannot be written; try again")] * len(group)
         if self._commits is not None:
@@ -123,11 +143,12 @@ class Recorder:
             batch = _Batch(head.generation, head.last_event + 1, replays.find(cursor, ids) if ids else {})
             for entry in group:
                 batch.take(entry)
-            if batch.events:
-                events.write(cursor, head.last_event, batch.events)
+            if new := [*batch.events, *self._owed, *_withheld(batch.stale)]:
+                events.write(cursor, head.edge, new)
             if batch.kept:
                 replays.write(cursor, batch.kept)
             self._clean(cursor, len(batch.kept))
+        self._owed = []
         return batch.results
 
     def _clean(self, cursor: Cursor, new: int) -> None:
@@ -146,6 +167,7 @@ class _Batch:
         present: the generation.
         number: of the next event.
         known: answers that are there, by id.
+        stale: entries whose decision is out of date.
     """
 
     present: int
@@ -153,11 +175,13 @@ class _Batch:
     known: dict[str, Kept]
     events: list[Event] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    stale: list[_Entry] = field(default_factory=list)
     results: list[int | Exception] = field(default_factory=list)
 
     def take(self, entry: _Entry) -> None:
         """Add an entry: fresh, stale, or answered before."""
-        if entry.basis is not None and entry.basis != self.present:
+        if not entry.is_fresh(self.present):
+            self.stale.append(entry)
             self.results.append(StaleDecisionError("rules, users or keys have changed"))
         elif entry.keep is None:
             self.results.append(self._add(entry.events))
@@ -175,6 +199,15 @@ class _Batch:
         self.events.extend(new)
         self.number += len(new)
         return first
+
+
+def _withheld(entries: Sequence[_Entry]) -> list[Event]:
+    """Give what has to be recorded of answers that are not given: the signatures among them."""
+    return _as_withheld([event for entry in entries for event in entry.events if event.use is not None])
+
+
+def _as_withheld(made: Sequence[Event]) -> list[Event]:
+    return [msgspec.structs.replace(event, outcome=Outcome.WITHHELD, reason=_WITHHELD) for event in made]
 
 
 def _resolve(results: list[tuple[_Entry, int | Exception]]) -> None:

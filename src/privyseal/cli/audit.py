@@ -2,7 +2,7 @@
 
 import click
 
-from privyseal.cli import output
+from privyseal.cli import output, proofs
 from privyseal.cli.commands import Group
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
@@ -11,7 +11,11 @@ from privyseal.client.records import Event
 
 @click.group(cls=Group)
 def command() -> None:
-    """Read the record."""
+    """Read the record, and check that nobody has rewritten it."""
+
+
+for each in (proofs.checkpoint, proofs.export, proofs.key, proofs.proof, proofs.verify):
+    command.add_command(each)
 
 
 @command.command(

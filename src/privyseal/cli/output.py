@@ -81,6 +81,21 @@ def hashing(session: Session, size: int) -> Iterator[Callable[[int], None] | Non
 
 
 @contextlib.contextmanager
+def counting(session: Session, label: str) -> Iterator[Callable[[int], None]]:
+    """A bar that moves by one with each call of what it yields, which takes how many calls there will be."""
+    if not _moving(session):
+        yield lambda _: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr, update_min_steps=1000) as bar:
+
+        def step(total: int) -> None:
+            bar.length = total + 1
+            bar.update(1)
+
+        yield step
+
+
+@contextlib.contextmanager
 def progress(session: Session, label: str, size: int | None) -> Iterator[Callable[[int], None]]:
     """A bar for work whose size is known roughly; yields what moves it."""
     if not _moving(session):

@@ -16,7 +16,7 @@ from privyseal.cli.words import Failure, fail
 COMMANDS = {
     "access": "Say why a user may or may not do something.",
     "approval": "See, approve and refuse what waits for approval.",
-    "audit": "Read the record.",
+    "audit": "Read the record, and check that nobody has rewritten it.",
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",

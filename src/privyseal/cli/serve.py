@@ -18,6 +18,7 @@ FORMATS = ("json", "text")
     examples=[
         "privyseal serve --data /var/lib/privyseal",
         "privyseal serve --data appliance --listen 127.0.0.1:8443",
+        "privyseal serve --data /var/lib/privyseal --checkpoint-file /mnt/elsewhere/checkpoints",
         "privyseal serve --data /var/lib/privyseal --key-file /run/credentials/privyseal.service/unlock.key",
     ]
 )
@@ -34,6 +35,17 @@ FORMATS = ("json", "text")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
 @click.option("--database-file", metavar="FILE", help="A file that holds the URL, because it has a password in it.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
+@click.option("--checkpoint-file", metavar="FILE", help="Append signed checkpoints of the record to this file.")
+@click.option("--checkpoint-syslog", is_flag=True, help="Write them to the system's log.")
+@click.option("--checkpoint-url", metavar="URL", help="POST them there; https only, and no redirect is followed.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=1),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often.",
+)
 @click.option("--key-file", metavar="FILE", help="What unlocks the appliance; default: unlock.key in the data folder.")
 @click.option("--log-format", type=click.Choice(FORMATS), help="Default: text on a terminal, else json.")
 @click.option("--access-log", is_flag=True, help="Log every request, without its query.")
@@ -41,14 +53,18 @@ FORMATS = ("json", "text")
 def command(
     session: Session,
     /,
+    *,
     data: str | None,
     listen: str,
     database: str | None,
     database_file: str | None,
     workers: int | None,
+    checkpoint_file: str | None,
+    checkpoint_url: str | None,
     key_file: str | None,
     log_format: str | None,
-    *,
+    checkpoint_syslog: bool,
+    checkpoint_every: float,
     access_log: bool,
 ) -> int:
     """Run an appliance. The first start provisions it.
@@ -57,11 +73,13 @@ def command(
     generated and shown once.
     """
     from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
+    from privyseal.operations.publish_checkpoints import Destinations  # noqa: PLC0415 - as the next line
     from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
 
     host, port = _address(listen)
     folder = _folder(session, data)
     try:
+        file = Path(checkpoint_file).absolute() if checkpoint_file else None
         return serve(
             Options(
                 data=folder,
@@ -72,6 +90,7 @@ def command(
                 key_file=_key_file(key_file, folder),
                 log_format=log_format,
                 access_log=access_log,
+                checkpoints=Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every),
             )
         )
     except PrivysealError as error:

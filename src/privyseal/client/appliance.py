@@ -11,6 +11,7 @@ Each method is one request of docs/reference/rest.md, except those that return a
 `ClientError` when it could not be carried out. An `Appliance` may be used from several threads.
 """
 
+import base64
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -23,7 +24,9 @@ from privyseal.client.http import Connection, Download
 from privyseal.client.records import (
     Approval,
     BackupRecipient,
+    Checkpoint,
     Core,
+    Document,
     Event,
     Explanation,
     Info,
@@ -238,6 +241,27 @@ class Appliance:
                 return
             after = events[-1].number
             left = None if left is None else left - len(events)
+
+    def audit_key(self) -> str:
+        """The public half of the key that signs checkpoints, as `origin+hash+base64` (C2SP signed-note)."""
+        return take(self._connection.request("GET", "/audit/key").document(), "key", str)
+
+    def checkpoint(self) -> Checkpoint:
+        """A signed statement of how long the record is and what is in it, to be kept elsewhere."""
+        return Checkpoint.read(self._connection.request("GET", "/audit/checkpoint").document())
+
+    def receipt(self, event: int) -> Document:
+        """The proof that an event is in the record; who has it needs only the audit key to check it."""
+        return self._connection.request("GET", "/audit/proof", query={"event": event}).document()
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """The proof that the record of `old` events is the beginning of that of `new`; None means of today's."""
+        document = self._connection.request("GET", "/audit/consistency", query={"from": old, "to": new}).document()
+        return [base64.b64decode(each) for each in take(document, "proof", list)]
+
+    def export_record(self) -> Iterator[tuple[int, bytes]]:
+        """The whole record as lines of docs/reference/record.md, each with the number of events that there will be."""
+        return self._connection.lines("/audit/export", "privyseal-events")
 
 
 def _user(name: str) -> str:

@@ -145,6 +145,28 @@ class Connection:
             return failure
         raise failure
 
+    def lines(self, path: str, counted: str) -> Iterator[tuple[int, bytes]]:
+        """The lines of a long answer as they come, without their ends, each with the number in the header `counted`.
+
+        It is asked for once and from one node, because its beginning may have been used already when its end fails.
+
+        Raises:
+            ClientError: the subclass that says what went wrong.
+        """
+        call, url = self._call("GET", path, None, None, None), self._preferred
+        try:
+            with self._node(url).stream(
+                call.method, url + call.target, headers=call.headers, timeout=call.timeout
+            ) as response:
+                if response.status_code not in _SUCCESS:
+                    content = b"".join(_within(response.iter_raw(), time.monotonic() + call.timeout))
+                    raise _from_refusal(url, response.status_code, response.headers, content)
+                number = response.headers.get(counted, "0")
+                for line in _lines(response.iter_raw()):
+                    yield int(number) if number.isdecimal() else 0, line
+        except httpx2.HTTPError as error:
+            raise _from_transport(error, url, call.timeout) from None
+
     @contextlib.contextmanager
     def download(self, method: str, path: str) -> Iterator[Download]:
         """Send one request whose answer is longer than memory should hold, to the node that answered last.
@@ -255,6 +277,18 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut what comes into lines; each is short, or the answer is none of ours."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_ANSWER:
+            raise errors.UnexpectedAnswerError(f"a line is larger than {MAX_ANSWER // 1024**2} MiB")
+        yield from whole
+    if rest:
+        yield rest
 
 
 def _within(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:

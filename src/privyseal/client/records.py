@@ -444,6 +444,30 @@ class Event(_Record):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(_Record):
+    """How long the record is, signed.
+
+    Attributes:
+        note: the signed note (C2SP tlog-checkpoint), which is what to keep.
+        key: the audit key that it verifies with.
+    """
+
+    size: int
+    note: str
+    key: str
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `GET /audit/checkpoint`."""
+        return cls(
+            size=take(document, "size", int),
+            note=take(document, "checkpoint", str),
+            key=take(document, "key", str),
+            document=document,
+        )
+
+
 def take(document: Document, name: str, kind: type[_T]) -> _T:
     """The member `name` of a JSON object, which must be of type `kind`.
 

@@ -8,7 +8,8 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,6 +131,16 @@ class KeeperClient:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(UnavailableError("the keeper went away; try again"))
+
+
+@asynccontextmanager
+async def open_keeper(path: Path) -> AsyncIterator[KeeperClient]:
+    """Open a connection for a while."""
+    client = KeeperClient(path)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def _error(answer: Answer) -> Exception:

@@ -6,19 +6,20 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 
 import hmac
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from privyseal.keeper import backups, policies, sealing, signing
+from privyseal.keeper import auditing, backups, policies, sealing, signing
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.keeper.life import LIFE, Life, Private
 from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
 from privyseal.keeper.refused import RefusedError
+from privyseal.keeper.uses import UseCounter
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.wire import frames
@@ -39,6 +40,7 @@ class Opened:
         place: its record, without what was sealed.
     """
 
+    id: str
     key: signing.SigningKey
     type: KeyType
     core: int
@@ -67,10 +69,6 @@ class Ready:
         """Sign a run of the inputs; raises RefusedError with the index of one that does not fit."""
         return [self._sign(index) for index in range(first, last)]
 
-    def answer(self, signatures: tuple[bytes, ...]) -> Answer:
-        """Give the answer with all signatures."""
-        return frames.Signatures(signatures, self.uses, self.counter)
-
     def _sign(self, index: int) -> bytes:
         try:
             return self.opened.key.sign(self.scheme, self.inputs[index])
@@ -89,6 +87,7 @@ class Keyring:
         self._domain: DomainKey | None = None
         self._tickets: Tickets | None = None
         self._pins = PINs()
+        self._uses = UseCounter()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
         self._counters = Counters()
         self._life = Life(self, self._pins, self._counters)
@@ -99,7 +98,7 @@ class Keyring:
         try:
             if isinstance(request, Sign):
                 ready = self.ready(request)
-                return ready.answer(tuple(ready(0, len(ready.inputs))))
+                return self.signed(ready, ready(0, len(ready.inputs)))
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
@@ -135,6 +134,24 @@ class Keyring:
         uses = self._counters.take(domain, opened.place, request.counter, len(inputs), limit)
         return Ready(opened, scheme, inputs, uses, self._counters.seal(domain, opened.place, uses))
 
+    def signed(self, ready: Ready, values: Sequence[bytes]) -> frames.Signatures:
+        """Count what was signed; nothing leaves the keeper without a number."""
+        opened = ready.opened
+        first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
+        return frames.Signatures(tuple(values), self._uses.keeper, first, ready.uses, ready.counter)
+
+    def count_uses(self) -> Answer:
+        """Say how many signatures were made; a checkpoint may be signed with this count for a minute."""
+        present = self._uses.mark()
+        return frames.Counted(present.keeper, present.count, present.chain)
+
+    def sign_checkpoint(self, request: frames.SignCheckpoint) -> Answer:
+        """Sign a checkpoint with a count that was given out a moment ago."""
+        uses = self._uses.marked(request.count)
+        if uses is None:
+            raise RefusedError(frames.FAILED, "count the uses first")
+        return auditing.sign_checkpoint(self.domain(), request, uses)
+
     def is_quick(self, request: Request) -> bool:
         """Say whether a request is a few fast signatures with a key that is open, so that no thread is worth it."""
         if not isinstance(request, Sign) or len(request.inputs) > QUICK_INPUTS or request.data:
@@ -159,6 +176,8 @@ class Keyring:
         record = request.record
         if record is None:
             raise RefusedError(frames.UNKNOWN_KEY, "send the record")
+        if record.type == auditing.TYPE:
+            raise RefusedError(frames.POLICY, "the audit key signs checkpoints only")
         if sealing.name(record) != request.seal or record.core != request.core:
             raise RefusedError(frames.DAMAGED, "the record is not the one that was named")
         inner = sealing.open_outer(self.domain(), record)
@@ -171,7 +190,7 @@ class Keyring:
         private = self._private(record, inner, request)
         pin = None if private.pin_key is None else self._pins.fingerprint(private.pin_key)
         key, place = signing.from_pkcs8(private.pkcs8), msgspec.structs.replace(record, sealed=b"")
-        return Opened(key, key_type, record.core, policy, pin, policies.restricts(policy), place)
+        return Opened(record.id, key, key_type, record.core, policy, pin, policies.restricts(policy), place)
 
     def open_private(self, request: frames.ChangePolicy | frames.Rotate | frames.Export) -> Private:
         """Open the record of a request with its proof; raises as signing with it would."""
@@ -276,6 +295,8 @@ class Keyring:
 _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.BackupKey: Keyring.backup_key,
     **dict.fromkeys(LIFE, lambda keyring, request: keyring._life.handle(request)),  # noqa: SLF001 - our own
+    frames.CountUses: lambda keyring, _: keyring.count_uses(),
+    frames.GenerateAuditKey: lambda keyring, request: auditing.generate(keyring.domain(), request.id),
     frames.Inspect: lambda keyring, _: keyring.inspect(),
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
@@ -284,6 +305,7 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.OpenBackup: Keyring.open_backup,
     frames.Provision: Keyring.provision,
     frames.SealBackup: Keyring.seal_backup,
+    frames.SignCheckpoint: Keyring.sign_checkpoint,
     frames.Unlock: Keyring.unlock,
 }
 

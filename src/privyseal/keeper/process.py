@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -20,6 +20,7 @@ from privyseal.telemetry.logs import set_up
 from privyseal.wire import frames
 from privyseal.wire.frames import Answer, Request, Sign
 
+Signed = Callable[[Ready, Sequence[bytes]], Answer]
 _log = logging.getLogger("privyseal.keeper")
 _SLOW_THREADS = 4  # generation and Argon2id: they wait for each other rather than for signatures
 
@@ -80,7 +81,8 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
             self._send([(number, refusal(error))])
             return
-        Batch(ready, self._pools, lambda answer: self._send([(number, answer)])).start()
+        signed = self._keyring.signed
+        Batch(ready, self._pools, signed, lambda answer: self._send([(number, answer)])).start()
 
     def _send(self, messages: list[tuple[int, Answer]]) -> None:
         data = frames.encode(messages)
@@ -103,8 +105,9 @@ def _read_frame(stream: BinaryIO) -> bytes:
 class Batch:
     """Many signatures with one key, spread over the signing threads; the last run to end sends the answer."""
 
-    def __init__(self, ready: Ready, pools: Pools, answer: Callable[[Answer], None]) -> None:
+    def __init__(self, ready: Ready, pools: Pools, signed: Signed, answer: Callable[[Answer], None]) -> None:
         self._ready = ready
+        self._signed = signed
         self._pools = pools
         self._send = answer
         self._lock = threading.Lock()
@@ -128,7 +131,7 @@ class Batch:
 
     def _answer(self) -> Answer:
         try:
-            return self._ready.answer(tuple(signature for run in self._runs for signature in run.result()))
+            return self._signed(self._ready, [signature for run in self._runs for signature in run.result()])
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
             return refusal(error)
 

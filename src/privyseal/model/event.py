@@ -12,6 +12,7 @@ class Outcome(enum.Enum):
     DROPPED = "dropped"
     FAILED = "failed"
     REFUSED = "refused"
+    WITHHELD = "withheld"  # a signature was made and thrown away: the decision behind it had become stale
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -25,6 +26,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         key: the key's id, or the name that the caller used for a key which is not there.
         input: SHA-256 of what was signed or verified, hexadecimal.
         reason: the decision's or the error's words.
+        keeper: the instance of the keeper that made the signature, random at each of its starts.
+        use: the signature's running number within that instance, from 1.
     """
 
     time: int
@@ -37,3 +40,18 @@ class Event(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     input: str | None = None
     outcome: Outcome
     reason: str | None = None
+    keeper: str | None = None
+    use: int | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as the JSON array of its fields, in the order above, without spaces and in UTF-8."""
+    return _encode(event)
+
+
+def leaf(number: int, encoded: bytes) -> bytes:
+    """Give the leaf of an event in the tree over the record: its number in front of what `encode` wrote."""
+    return b"[%d,%b" % (number, encoded[1:])

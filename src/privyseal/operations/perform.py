@@ -83,6 +83,8 @@ class Act:
         *,
         input: str | None = None,  # noqa: A002 - the event's own word
         reason: str | None = None,
+        keeper: str | None = None,
+        use: int | None = None,
     ) -> Event:
         """Make the event of this act."""
         return Event(
@@ -96,6 +98,8 @@ class Act:
             outcome=outcome,
             input=input,
             reason=_printable(reason),
+            keeper=keeper,
+            use=use,
         )
 
 

@@ -5,7 +5,8 @@
 (3) look up    the key's public record
 (4) decide     by the user's rules; 3 and 4 are one step, because who may not know of a key must not find it
 (5) keeper     one frame out, one frame back; its policy for the key has the last word
-(6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away
+(6) record     the events are durable; stale decisions start again at (2), their signatures are thrown away and recorded
+               as withheld
 (7) answer     signatures and the number of the first event
 """
 
@@ -128,9 +129,9 @@ async def _carry_out(
     sent = inputs if data is None else (data,)
     counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
     answer = await signatures(appliance, caller, known, scheme, sent, secret, data=data is not None, counter=counter)
-    new = _events(appliance, caller, act, inputs)
+    new = _events(appliance, caller, act, inputs, answer)
     if approval is not None or answer.counter is not None:
-        return await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
+        return await _recorded_at_once(appliance, caller, act, known, answer, new, approval)
     kept = act.keeps(lambda number: Signed(answer.values, number))
     return Signed(answer.values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
 
@@ -189,11 +190,32 @@ def _check_batch(key: Key, scheme: Scheme, digests: Sequence[bytes]) -> None:
         raise InvalidRequestError(*errors)
 
 
-def _events(appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes]) -> list[Event]:
-    event = act.event
+def _events(
+    appliance: Appliance, caller: Caller, act: Act, inputs: Sequence[bytes], made: frames.Signatures
+) -> list[Event]:
+    """Give the event of each signature, with the keeper's number for it."""
+    event, user = act.event, caller.user.name
     return [
-        event(appliance, caller.user.name, Outcome.DONE, input=hashlib.sha256(value).hexdigest()) for value in inputs
+        event(appliance, user, Outcome.DONE, input=hashlib.sha256(value).hexdigest(), keeper=made.keeper, use=use)
+        for use, value in enumerate(inputs, made.first_use)
     ]
+
+
+async def _recorded_at_once(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    known: KnownKey,
+    answer: frames.Signatures,
+    new: list[Event],
+    approval: int | None,
+) -> Signed:
+    """Record outside the group commit, because more than events has to be in the transaction."""
+    try:
+        return await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
+    except Exception:
+        appliance.recorder.withhold(new)  # what is not given out is on record all the same
+        raise
 
 
 def _record_at_once(

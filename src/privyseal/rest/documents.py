@@ -166,4 +166,6 @@ def event_document(recorded: Recorded) -> Document:
         "input": event.input,
         "outcome": event.outcome.value,
         "reason": event.reason,
+        "keeper": event.keeper,
+        "use": event.use,
     }

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
-from privyseal.store.tables import metadata
+from privyseal.store.tables import metadata, tree_edge
 
 _ROWS_AT_ONCE = 1000
 _LEFT_OUT = frozenset({"leases", "replays"})  # what is of interest for hours only, and only where it is
@@ -100,8 +100,10 @@ def read(stream: Iterable[bytes]) -> Iterator[Rows | File]:
 
 
 def insert_rows(connection: Connection, found: Rows) -> None:
-    """Write rows into their table as they are."""
+    """Write rows into their table as they are; the edge of the empty record gives way to the dump's."""
     table = metadata.tables[found.table]
+    if table is tree_edge:
+        connection.execute(delete(table))
     connection.execute(insert(table), [dict(zip(found.columns, row, strict=True)) for row in found.rows])
 
 

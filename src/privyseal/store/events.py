@@ -7,10 +7,10 @@ statements would hand Python's lock back and forth as often, and SQLAlchemy's ow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, func, select
 
-from privyseal.model.event import Event, Outcome
+from privyseal.audit.tree import Edge, Kept, leaf_hash
+from privyseal.model.event import Event, Outcome, encode, leaf
 from privyseal.store.store import Cursor
 from privyseal.store.tables import events
 
@@ -27,38 +27,71 @@ def append(connection: Connection, new: Sequence[Event]) -> int:
     """Write events in a transaction that does more; gives the number of the first, the others follow it."""
     cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
     try:
-        return write(cursor, cursor.head().last_event, new)
+        return write(cursor, cursor.head().edge, new)
     finally:
         cursor.close()
 
 
-def write(cursor: Cursor, last: int, new: Sequence[Event]) -> int:
-    """Write events after the one numbered `last`; gives the first one's number. The only place that numbers events."""
-    cursor.insert("events", _COLUMNS, last + 1, msgspec.json.encode(new))
-    return last + 1
+def write(cursor: Cursor, edge: Edge, new: Sequence[Event]) -> int:
+    """Write events behind the edge of the tree and extend it; gives the first one's number.
+
+    The only place that numbers events.
+    """
+    first = edge.size + 1
+    encoded = [encode(event) for event in new]
+    kept: list[Kept] = []
+    for number, body in enumerate(encoded, first):
+        kept += edge.append(leaf_hash(leaf(number, body)))
+    cursor.insert("events", _COLUMNS, first, b"[" + b",".join(encoded) + b"]")
+    cursor.extend_tree(edge, kept)
+    return first
+
+
+def leaves(connection: Connection, first: int, last: int) -> list[bytes]:
+    """Give the leaves of the events from `first` to `last` as the database has them."""
+    query = select(events).where(events.c.number.between(first, last)).order_by(events.c.number)
+    return [leaf(row.number, encode(_event(row))) for row in connection.execute(query)]
 
 
 def page(connection: Connection, after: int, limit: int) -> list[Recorded]:
     """Give up to `limit` events whose number is above `after`."""
     query = select(events).where(events.c.number > after).order_by(events.c.number).limit(limit)
-    return [
-        Recorded(
-            row.number,
-            Event(
-                time=row.time,
-                node=row.node,
-                user=row.user,
-                operation=row.operation,
-                core=row.core,
-                key=row.key,
-                mechanism=row.mechanism,
-                input=row.input,
-                outcome=Outcome(row.outcome),
-                reason=row.reason,
-            ),
-        )
-        for row in connection.execute(query)
-    ]
+    return [Recorded(row.number, _event(row)) for row in connection.execute(query)]
+
+
+def get(connection: Connection, number: int) -> Event | None:
+    """Give one event."""
+    row = connection.execute(select(events).where(events.c.number == number)).one_or_none()
+    return None if row is None else _event(row)
+
+
+def has_newest_uses(connection: Connection, keeper: str, count: int) -> bool:
+    """Say whether the newest of `count` signatures of a keeper are in the record; looks at its end only."""
+    last = connection.execute(select(func.max(events.c.number))).scalar() or 0
+    recent, newest = events.c.number > last - _END, events.c.use.between(max(count - _NEWEST, 0) + 1, count)
+    query = select(func.count(events.c.use.distinct())).where(recent, events.c.keeper == keeper, newest)
+    return bool(connection.execute(query).scalar_one() == min(count, _NEWEST))
+
+
+_NEWEST = 1000  # signatures: as many as one batch has
+_END = 20_000  # events
+
+
+def _event(row: Row[tuple[object, ...]]) -> Event:
+    return Event(
+        time=row.time,
+        node=row.node,
+        user=row.user,
+        operation=row.operation,
+        core=row.core,
+        key=row.key,
+        mechanism=row.mechanism,
+        input=row.input,
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+        keeper=row.keeper,
+        use=row.use,
+    )
 
 
 _COLUMNS = {  # after `number`, in the order of `Event`'s fields; PostgreSQL wants the types
@@ -72,4 +105,6 @@ _COLUMNS = {  # after `number`, in the order of `Event`'s fields; PostgreSQL wan
     "input": "text",
     "outcome": "text",
     "reason": "text",
+    "keeper": "text",
+    "use": "bigint",
 }

@@ -4,7 +4,7 @@ A writing transaction takes its lock at its start (`BEGIN IMMEDIATE`), so that w
 commits. On SQLite a commit is on the disk when it returns (WAL, `synchronous=FULL`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from privyseal.audit.tree import Edge, Kept
 from privyseal.errors import ConfigurationError, ConflictError, UnavailableError
 from privyseal.store import tables
 from privyseal.store.turns import FileTurns, NoTurns, Turns
@@ -130,10 +131,15 @@ def changed(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a writer of events has to know: the present generation, and the number of the last event."""
+    """What a writer of events has to know: the present generation, and the right edge of the tree over the record."""
 
     generation: int
-    last_event: int
+    edge: Edge
+
+    @property
+    def last_event(self) -> int:
+        """The number of the last event."""
+        return self.edge.size
 
 
 class Statement(NamedTuple):
@@ -159,8 +165,17 @@ class Cursor:
         """Read the head. From here on no other transaction numbers events until this one ends."""
         if self._postgresql:  # SQLite's write lock does that already
             self._cursor.execute(_ADVISORY_LOCK)
-        present, last = self._cursor.execute(_HEAD).fetchone() or (0, None)
-        return Head(int(present), int(last or 0))
+        present, size, roots = self._cursor.execute(_HEAD).fetchone() or (0, 0, b"")
+        return Head(int(present), Edge.read(int(size), bytes(roots)))
+
+    def extend_tree(self, edge: Edge, kept: Sequence[Kept]) -> None:
+        """Write down where the tree over the record ends now, and the nodes that were completed on the way."""
+        mark = "%s" if self._postgresql else "?"
+        self._cursor.execute(f"UPDATE tree_edge SET size = {mark}, roots = {mark}", (edge.size, edge.write()))  # noqa: S608 - ours
+        if kept:
+            rows = [(node.level, node.place, node.hash) for node in kept]
+            statement = f"INSERT INTO tree_nodes (level, place, hash) VALUES ({mark}, {mark}, {mark})"  # noqa: S608 - as above
+            self._cursor.executemany(statement, rows)
 
     def insert(self, table: str, columns: Mapping[str, str], first: int, rows: bytes) -> None:
         """Write a JSON array of arrays into a table whose first column is `number`, counted from `first`."""
@@ -188,7 +203,7 @@ def _insert_statement(table: str, columns: tuple[tuple[str, str], ...], *, postg
     return f'INSERT INTO {table} ("number", {names}) SELECT ? + key, {values} FROM json_each(?)'  # noqa: S608 - ours
 
 
-_HEAD = "SELECT generation, (SELECT max(number) FROM events) FROM appliance"
+_HEAD = "SELECT coalesce((SELECT generation FROM appliance), 0), size, roots FROM tree_edge"
 _GENERATION = select(tables.appliance.c.generation)
 _ADVISORY_LOCK = f"SELECT pg_advisory_xact_lock({_RECORD_LOCK})"
 

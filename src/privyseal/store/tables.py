@@ -137,6 +137,36 @@ events = Table(
     Column("input", String(64)),
     Column("outcome", String(8), nullable=False),
     Column("reason", Text),
+    Column("keeper", String(16)),
+    Column("use", BigInteger),
+)
+
+tree_edge = Table(  # the right edge of the tree over the record: one row, written with the events
+    "tree_edge",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("roots", LargeBinary, nullable=False),
+)
+
+tree_nodes = Table(  # complete nodes of every 8th level above the leaves
+    "tree_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+audit_key = Table(  # one row
+    "audit_key",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String(16), nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("policy", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
 )
 
 quorums = Table(

@@ -226,6 +226,30 @@ class Sign(_Message, frozen=True, tag="sign"):
     counter: bytes | None = None
 
 
+class GenerateAuditKey(_Message, frozen=True, tag="generate-audit-key"):
+    """Make the key that signs checkpoints. Answer: `Generated`, with the 32 bytes of its public half."""
+
+    id: str
+
+
+class CountUses(_Message, frozen=True, tag="count-uses"):
+    """Ask how many signatures this run of the keeper has made. Answer: `Counted`."""
+
+
+class SignCheckpoint(_Message, frozen=True, tag="sign-checkpoint"):
+    """Sign a checkpoint of the record. Answer: `Note`.
+
+    Attributes:
+        record: the audit key's; no other record does.
+        count: what `CountUses` answered within the last minute.
+    """
+
+    record: SealedKey
+    size: int
+    root: bytes
+    count: int
+
+
 class BackupKey(_Message, frozen=True, tag="backup-key"):
     """Ask which public key a backup passphrase stands for. Answer: `BackupPublic`."""
 
@@ -332,13 +356,31 @@ class Signatures(_Message, frozen=True, tag="signatures"):
     """One signature for each input, in order.
 
     Attributes:
+        keeper: the random id of this run of the keeper.
+        first_use: the first signature's running number within it; the others' follow.
         uses: the number of the last of them among the key's uses, when its policy limits them.
         counter: that number sealed, to be kept and sent along with the next request.
     """
 
     values: tuple[bytes, ...]
+    keeper: str
+    first_use: int
     uses: int | None = None
     counter: bytes | None = None
+
+
+class Counted(_Message, frozen=True, tag="counted"):
+    """How many signatures this run of the keeper has made, and the running hash over them."""
+
+    keeper: str
+    count: int
+    chain: bytes
+
+
+class Note(_Message, frozen=True, tag="note"):
+    """A signed note (C2SP signed-note)."""
+
+    text: str
 
 
 class BackupPublic(_Message, frozen=True, tag="backup-public"):
@@ -384,10 +426,22 @@ PUBLIC_KEY = "public-key"
 DAMAGED = "damaged"
 FAILED = "failed"
 
+AuditRequest = GenerateAuditKey | CountUses | SignCheckpoint
 BackupRequest = BackupKey | SealBackup | OpenBackup
 KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
 Request = (
-    Provision | Unlock | Lock | Inspect | Measure | Generate | Login | Logout | Sign | BackupRequest | KeyLifeRequest
+    Provision
+    | Unlock
+    | Lock
+    | Inspect
+    | Measure
+    | Generate
+    | Login
+    | Logout
+    | Sign
+    | AuditRequest
+    | BackupRequest
+    | KeyLifeRequest
 )
 Answer = (
     Done
@@ -404,6 +458,8 @@ Answer = (
     | Resealed
     | ImportKey
     | Exported
+    | Counted
+    | Note
     | Refused
 )
 

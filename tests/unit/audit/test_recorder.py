@@ -5,10 +5,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from privyseal.audit.recorder import Recorder
+from privyseal.audit.recorder import Recorder, _Entry
 from privyseal.errors import StaleDecisionError, UnavailableError
 from privyseal.model.event import Event, Outcome
 from privyseal.store import appliance, events
@@ -73,6 +74,60 @@ def test_a_stale_decision_leaves_nothing(store: Store, recorder: Recorder) -> No
     asyncio.run(work())
 
 
+def signature(use: int) -> Event:
+    """The event of a signature."""
+    return msgspec.structs.replace(event(), keeper="ab" * 8, use=use)
+
+
+def uses_of(store: Store) -> list[tuple[str, int | None]]:
+    """The outcomes and uses in the record, in order."""
+    with store.read() as connection:
+        return [(one.event.outcome.value, one.event.use) for one in events.page(connection, 0, 100)]
+
+
+def test_a_withheld_signature_is_recorded(store: Store, recorder: Recorder) -> None:
+    """Stale decisions throw signatures away; their numbers are in the record all the same, behind the fresh ones."""
+
+    async def work() -> None:
+        results = await asyncio.gather(
+            recorder.record([signature(1)], -1), recorder.record([signature(2)], None), return_exceptions=True
+        )
+        assert isinstance(results[0], StaleDecisionError)
+
+    asyncio.run(work())
+    assert sorted(uses_of(store), key=lambda each: each[1] or 0) == [("withheld", 1), ("done", 2)]
+
+
+def test_what_a_failing_database_did_not_take_is_recorded_later(store: Store, url: str) -> None:
+    """As withheld, with the next group or at the end; when the database stays away, there is a gap and no error."""
+    recorder = Recorder(store)
+
+    async def fail(use: int) -> None:
+        with pytest.raises(UnavailableError):
+            await recorder.record([signature(use)], None)
+
+    def rename(old: str, new: str) -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("events", "hidden")
+    asyncio.run(fail(1))
+    rename("hidden", "events")
+    asyncio.run(recorder.record([event()], None))
+    assert uses_of(store) == [("done", None), ("withheld", 1)]
+    rename("events", "hidden")
+    asyncio.run(fail(2))
+    rename("hidden", "events")
+    recorder.close()
+    assert uses_of(store)[2:] == [("withheld", 2)]
+    other = Store(url)
+    recorder = Recorder(other)
+    rename("events", "hidden")
+    asyncio.run(fail(3))
+    recorder.close()
+    other.close()
+
+
 def test_two_recorders_number_without_gaps(store: Store, recorder: Recorder, url: str) -> None:
     """As two workers on one database do."""
     second = Store(url)
@@ -95,6 +150,32 @@ def test_two_recorders_number_without_gaps(store: Store, recorder: Recorder, url
     second.close()
     assert sorted(numbers) == list(range(1, 401))
     assert len(users_of(store)) == 400
+
+
+def test_a_group_ends(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At so many events, and where the recorder is closed."""
+    recorder.close()
+    monkeypatch.setattr("privyseal.audit.recorder._GROUP_MAX", 3)
+    loop = asyncio.new_event_loop()
+    entries = [_Entry([event()] * 2, None, loop, loop.create_future()) for _ in range(3)]
+    for entry in entries[1:]:
+        recorder._queue.put(entry)
+    recorder._queue.put(None)
+    assert recorder._gather(entries[0]) == (entries[:2], False)
+    monkeypatch.setattr("privyseal.audit.recorder._GROUP_MAX", 100)
+    assert recorder._gather(entries[0]) == ([entries[0], entries[2]], True)
+    loop.close()
+
+
+def test_a_group_of_stale_refusals_writes_nothing(store: Store, recorder: Recorder) -> None:
+    """There is nothing to withhold, so the tree stays as it is."""
+
+    async def work() -> None:
+        with pytest.raises(StaleDecisionError):
+            await recorder.record([event()], -1)
+
+    asyncio.run(work())
+    assert users_of(store) == []
 
 
 def test_close_writes_what_is_queued(recorder: Recorder) -> None:

@@ -15,6 +15,9 @@ RECORDS = st.builds(frames.SealedKey, TEXTS, TEXTS.map(len), TEXTS, st.integers(
 PROOFS = st.builds(frames.PINProof, TEXTS, st.binary(), st.booleans())
 REQUESTS = st.one_of(
     st.builds(frames.Login, TEXTS, NUMBERS, PROOFS),
+    st.builds(frames.GenerateAuditKey, TEXTS),
+    st.just(frames.CountUses()),
+    st.builds(frames.SignCheckpoint, RECORDS, NUMBERS, st.binary(), NUMBERS),
     st.builds(frames.Unlock, st.binary(), st.binary(), st.lists(TEXTS).map(tuple)),
     st.builds(
         frames.Sign, st.binary(), TEXTS, NUMBERS, TEXTS, st.none() | TEXTS, st.none() | NUMBERS, st.none() | TEXTS,
@@ -24,7 +27,9 @@ REQUESTS = st.one_of(
 )  # fmt: skip
 ANSWERS = st.one_of(
     st.just(frames.Done()),
-    st.builds(frames.Signatures, st.lists(st.binary()).map(tuple)),
+    st.builds(frames.Signatures, st.lists(st.binary()).map(tuple), TEXTS, NUMBERS),
+    st.builds(frames.Counted, TEXTS, NUMBERS, st.binary()),
+    st.builds(frames.Note, TEXTS),
     st.builds(frames.Refused, TEXTS, TEXTS, st.none() | NUMBERS),
     st.builds(frames.Generated, RECORDS, st.binary(), st.none() | st.binary()),
 )
