@@ -30,6 +30,8 @@ _log = logging.getLogger("privyseal.keeper.client")
 _AnswerType = TypeVar("_AnswerType", bound=Answer)
 _RECONNECT_SECONDS = 10.0
 _ONCE_SECONDS = 10.0
+_BEAT_SECONDS = 5.0
+_SILENT_BEATS = 6
 
 
 class UncountedError(Exception):
@@ -56,6 +58,7 @@ class KeeperClient:
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._silent_beats = 0
 
     async def ask(self, request: Request, expected: type[_AnswerType]) -> _AnswerType:
         """Send a request and wait for its answer; a refusal is raised as the error it means."""
@@ -95,6 +98,35 @@ class KeeperClient:
                 return
             reader, self._writer = await self._open()
             self._reader_task = asyncio.create_task(self._read(reader))
+            self._silent_beats = 0
+            self._beat(self._reader_task)
+
+    def _beat(self, reader_task: asyncio.Task[None]) -> None:
+        """Give the connection up after half a minute in which a frame was on its way and the keeper said nothing.
+
+        The keeper acknowledges at once what takes long, so a long key generation is not cut: while somebody waits for
+        one, an `Inspect` asks whether the keeper is still there. Beats are counted, not time, so that a worker that
+        was itself suspended does not blame the keeper.
+        """
+        if reader_task.done():
+            return
+        if self._in_flight:
+            self._silent_beats += 1
+        elif self._waiting:
+            self._probe()
+        if self._silent_beats >= _SILENT_BEATS:
+            _log.warning("the keeper is silent")
+            reader_task.cancel()
+            return
+        asyncio.get_running_loop().call_later(_BEAT_SECONDS, self._beat, reader_task)
+
+    def _probe(self) -> None:
+        number = next(self._numbers)
+        nobody: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        nobody.cancel()
+        self._waiting[number] = nobody
+        self._queue.append((number, frames.Inspect()))
+        self._flush()
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         deadline = asyncio.get_running_loop().time() + _RECONNECT_SECONDS
@@ -112,6 +144,7 @@ class KeeperClient:
                 length = int.from_bytes(await reader.readexactly(4), "big")
                 answers = frames.answers(await reader.readexactly(length))
                 self._in_flight = False
+                self._silent_beats = 0
                 self._flush()
                 for number, answer in answers:
                     future = self._waiting.pop(number)

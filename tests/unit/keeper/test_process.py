@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -143,6 +145,46 @@ def test_a_killed_keeper_fails_who_waits_and_serves_who_comes_later(keeper: Keep
             with pytest.raises(KeyUnknownError):
                 await opened.ask(replace(request, record=None), frames.Signatures)
             await opened.ask(request, frames.Signatures)
+
+    run(work())
+
+
+@pytest.mark.parametrize("waits_for", ["signature", "key"])
+def test_a_stopped_keeper_does_not_keep_anybody_waiting(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, waits_for: str
+) -> None:
+    """A keeper that is stopped but not dead fails who waits, also for a key that it had begun to make."""
+    request, _ = generated(keeper)
+    monkeypatch.setattr("privyseal.keeper.client._BEAT_SECONDS", 0.2)
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            await opened.ask(request, frames.Signatures)
+            asked = frames.Generate("b" * 16, 1, "rsa:8192", None, b"")
+            makes = asyncio.create_task(opened.ask(asked, frames.Generated)) if waits_for == "key" else None
+            await asyncio.sleep(0)
+            await opened.ask(frames.Inspect(), frames.Status)  # behind the other: the keeper has begun with it
+            keeper.process.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(os.waitid, os.P_PID, keeper.process.pid, os.WSTOPPED)  # the signal has arrived
+            try:
+                with pytest.raises(UnavailableError):
+                    await (makes or opened.ask(request, frames.Signatures))
+            finally:
+                keeper.process.send_signal(signal.SIGCONT)
+            assert await opened.ask(request, frames.Signatures)
+
+    run(work())
+
+
+def test_a_slow_answer_is_not_cut(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key generation outlasts many beats as long as the keeper answers in between."""
+    generated(keeper)
+    monkeypatch.setattr("privyseal.keeper.client._BEAT_SECONDS", 0.02)
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            asked = frames.Generate("b" * 16, 1, "rsa:4096", None, b"")
+            assert await opened.ask(asked, frames.Generated)
 
     run(work())
 
