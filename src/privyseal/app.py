@@ -14,10 +14,10 @@ from pathlib import Path
 import uvicorn
 
 from privyseal.audit.recorder import Recorder
-from privyseal.errors import ConfigurationError
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
-from privyseal.operations.appliance import Appliance, load
+from privyseal.operations.appliance import Appliance, load, nothing_yet
+from privyseal.operations.rotate_domain_key import drive
 from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
@@ -33,12 +33,13 @@ async def open_appliance(database: str, keeper: Path) -> AsyncIterator[Appliance
     store = Store(database)
     with store.read() as connection:
         node = appliance_rows.node(connection)
-    if node is None:
-        raise ConfigurationError("this database belongs to no appliance yet")
-    appliance = Appliance(node, store, KeeperClient(keeper), Recorder(store), load(store))
+    snapshot = nothing_yet() if node is None else load(store)
+    appliance = Appliance(node or "", store, KeeperClient(keeper), Recorder(store), snapshot)
+    rotating = asyncio.create_task(drive(appliance))
     try:
         yield appliance
     finally:
+        rotating.cancel()
         appliance.recorder.close()
         await appliance.keeper.close()
         store.close()

@@ -23,7 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privyseal.errors import ConfigurationError, UnavailableError
-from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned, provision, settle, unlock_with_key_file
+from privyseal.operations.provision import (
+    ADMINISTRATOR,
+    Place,
+    is_provisioned,
+    provision_with_key_file,
+    settle,
+    try_key_file,
+    unlock_with_key_file,
+)
+from privyseal.state import State
 from privyseal.store.store import Store
 from privyseal.tls import TLSFiles, write_private
 
@@ -32,6 +41,7 @@ _SOCKET_PATH_MAX = 100  # unix(7): sun_path has 108 bytes
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_UP = frozenset(state.value for state in State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class Options:
     Attributes:
         database: a URL, or None for SQLite in the data directory.
         workers: API processes; None for one a core.
+        provision: whether an empty database becomes an appliance by itself.
     """
 
     data: Path
@@ -48,6 +59,7 @@ class Options:
     port: int
     database: str | None
     workers: int
+    provision: bool = True
 
 
 @dataclass(slots=True)
@@ -75,10 +87,13 @@ class Supervisor:
     def start_keeper(self) -> None:
         """Start the keeper and open the domain key with the key file, or make both at the first start."""
         self.children.append(Child(self._spawn_keeper, self._spawn_keeper()))
-        if not is_provisioned(self.store):
-            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password())
+        if is_provisioned(self.store):
+            if not unlock_with_key_file(self.store, self.place):
+                _say("locked: no unlock slot is for a key file; type `privyseal unlock`")
+        elif self.options.provision:
+            provision_with_key_file(self.store, self.place, socket.gethostname()[:64], _administrator_password())
         else:
-            unlock_with_key_file(self.store, self.place)
+            _say("unprovisioned: type `privyseal provision`")
 
     def start_workers(self) -> None:
         """Start the API workers."""
@@ -110,8 +125,14 @@ class Supervisor:
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
-        if child is self.children[0]:
-            unlock_with_key_file(self.store, self.place)
+        if child is self.children[0] and is_provisioned(self.store):
+            self._unlock_again()
+
+    def _unlock_again(self) -> None:
+        """Unlock a keeper that was started again; one that waits for people stays locked and says so."""
+        reason = try_key_file(self.store, self.place)
+        if reason is not None:
+            _log.warning("the appliance is locked since its keeper was started again: %s", reason)
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
         descriptor = self.keeper_listener.fileno()
@@ -223,12 +244,19 @@ def _administrator_password() -> str:
     if given is not None:
         return given
     password = secrets.token_urlsafe(18)
-    print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)  # noqa: T201 - for whoever started it
+    _say(f"user {ADMINISTRATOR} password {password} (shown once)")
     return password
 
 
+def _say(words: str) -> None:
+    print(words, flush=True)  # noqa: T201 - for whoever started it
+
+
 def _wait_until_ready(supervisor: Supervisor) -> bool:
-    """Ask the appliance itself until it answers over TLS; False when a signal came first."""
+    """Ask the appliance itself until it answers over TLS; False when a signal came first.
+
+    One that waits for people, locked or not provisioned, is up as well.
+    """
     deadline = time.monotonic() + _READY_SECONDS
     while not supervisor.stopping:
         if _is_ready(supervisor):
@@ -245,8 +273,8 @@ def _is_ready(supervisor: Supervisor) -> bool:
     connection = http.client.HTTPSConnection(host, port, context=context, timeout=2)
     try:
         connection.request("GET", "/api/v1/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
+        return json.loads(connection.getresponse().read()).get("state") in _UP
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
@@ -265,4 +293,4 @@ def _announce(supervisor: Supervisor) -> None:
     own = f"https://[{own_host}]:{port}" if ":" in own_host else f"https://{own_host}:{port}"
     endpoint = {"url": own, "ca_file": str(supervisor.tls.ca.absolute())}
     write_private(supervisor.options.data / "endpoint.json", json.dumps(endpoint).encode())
-    print(f"ready {url} fingerprint {supervisor.tls.fingerprint()}", flush=True)  # noqa: T201 - as above
+    _say(f"ready {url} fingerprint {supervisor.tls.fingerprint()}")

@@ -16,6 +16,7 @@ INCLUDES_READ = frozenset({Operation.KEY_DESTROY, Operation.KEY_GENERATE, Operat
 _BY_ROLE = {
     Role.ADMINISTRATOR: frozenset(
         {
+            Operation.APPLIANCE_MANAGE,
             Operation.AUDIT_READ,
             Operation.CORE_MANAGE,
             Operation.KEY_DESTROY,

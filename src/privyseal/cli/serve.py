@@ -21,10 +21,20 @@ _LAST_PORT = 65535
 @click.option("--data", metavar="DIR", help="Where keys, record and certificates are kept.  [env var: PRIVYSEAL_DATA]")
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
+@click.option("--provision/--no-provision", default=True, help="Whether the first start provisions; default: it does.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
 @pass_session
-def command(session: Session, /, data: str | None, listen: str, database: str | None, workers: int | None) -> int:
-    """Run an appliance. The first start provisions it.
+def command(
+    session: Session,
+    /,
+    data: str | None,
+    listen: str,
+    database: str | None,
+    workers: int | None,
+    *,
+    provision: bool,
+) -> int:
+    """Run an appliance. The first start provisions it, unless it is told to leave that to `privyseal provision`.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
@@ -35,7 +45,7 @@ def command(session: Session, /, data: str | None, listen: str, database: str | 
     host, port = _address(listen)
     folder = _folder(session, data)
     try:
-        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1))
+        return serve(Options(folder, host, port, database, workers or os.cpu_count() or 1, provision))
     except PrivysealError as error:
         return fail(str(error))
 

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +41,18 @@ class WrongPINError(Exception):
     """The PIN does not fit; the caller counts it before anybody is told."""
 
 
+class WrongSecretError(Exception):
+    """No unlock slot opens with this; the caller counts it before anybody is told."""
+
+
+class RecordDamagedError(Exception):
+    """The sealed record does not open. It may be one from before the domain key was rotated."""
+
+
+class NoSuccessorError(Exception):
+    """The keeper does not hold the domain key that the store speaks of."""
+
+
 class KeyUnknownError(Exception):
     """The keeper has forgotten this key; send the record along."""
 
@@ -56,6 +69,23 @@ class KeeperClient:
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._change = -1
+        self.unlocked = False  # as far as is known here; the keeper tells every change
+
+    @property
+    def path(self) -> Path:
+        """Where the keeper listens."""
+        return self._path
+
+    async def watch(self) -> frames.Status:
+        """Learn the state now, and by itself from now on as long as the keeper lives. Raises UnavailableError."""
+        status = await self.ask(frames.Watch(), frames.Status)
+        self._learn(status)
+        return status
+
+    def _learn(self, status: frames.Status) -> None:
+        if status.change >= self._change:  # an answer may be overtaken by the news of a later change
+            self._change, self.unlocked = status.change, status.unlocked
 
     async def ask(self, request: Request, expected: type[_AnswerType]) -> _AnswerType:
         """Send a request and wait for its answer; a refusal is raised as the error it means."""
@@ -106,6 +136,9 @@ class KeeperClient:
             while True:
                 length = int.from_bytes(await reader.readexactly(4), "big")
                 answers = frames.answers(await reader.readexactly(length))
+                if answers and answers[0][0] == 0:  # news, not an answer
+                    self._hear(answers[0][1])
+                    continue
                 self._in_flight = False
                 self._flush()
                 for number, answer in answers:
@@ -117,7 +150,12 @@ class KeeperClient:
         finally:
             self._drop()
 
+    def _hear(self, news: Answer) -> None:
+        if isinstance(news, frames.Status):
+            self._learn(news)
+
     def _drop(self) -> None:
+        self._change, self.unlocked = -1, False
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -140,7 +178,7 @@ def _input_error(answer: Refused) -> PrivysealError:
     return InvalidRequestError.of(field, answer.detail)
 
 
-_ERRORS = {
+_ERRORS: dict[str, Callable[[Refused], Exception]] = {
     frames.LOCKED: lambda _: ApplianceLockedError("the appliance is locked; unlock it first"),
     frames.UNKNOWN_KEY: lambda _: KeyUnknownError(),
     frames.UNCOUNTED: lambda _: UncountedError(),
@@ -149,6 +187,9 @@ _ERRORS = {
     frames.TICKET_INVALID: lambda answer: TicketInvalidError(answer.detail),
     frames.POLICY: lambda answer: AccessRefusedError(Decision(allowed=False, reason=answer.detail)),
     frames.INPUT: _input_error,
+    frames.SECRET_INCORRECT: lambda answer: WrongSecretError(answer.detail),
+    frames.DAMAGED: lambda answer: RecordDamagedError(answer.detail),
+    frames.NO_SUCCESSOR: lambda answer: NoSuccessorError(answer.detail),
 }
 
 

@@ -5,13 +5,17 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 """
 
 import hmac
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from privyseal.keeper import sealing, signing
+from privyseal.keeper.custody import Custody, RefusedError, status
 from privyseal.keeper.domain import DamagedError, DomainKey
-from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
+from privyseal.keeper.pins import PINs, Remembered, TicketError, UncountedError
+from privyseal.keeper.shares import ShareError
+from privyseal.keeper.slots import WrongSecretError
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.wire import frames
@@ -20,14 +24,6 @@ from privyseal.wire.frames import Answer, PINProof, Refused, Request, SealedKey,
 OPENED_KEYS = 50_000
 QUICK_TYPES = frozenset({KeyType.P256, KeyType.ED25519})
 QUICK_INPUTS = 128
-
-
-class RefusedError(Exception):
-    """The request is refused; the answer says why."""
-
-    def __init__(self, code: str, detail: str, index: int | None = None) -> None:
-        super().__init__(detail)
-        self.answer = Refused(code, detail, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +63,23 @@ class Keyring:
 
     def __init__(self, hardening: dict[str, bool]) -> None:
         self._hardening = hardening
-        self._lock = threading.Lock()
-        self._domain: DomainKey | None = None
-        self._tickets: Tickets | None = None
+        self.custody = Custody()
         self._pins = PINs()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
+        self._table: dict[type, Callable[[Any], Answer]] = {
+            frames.AddSlot: self.custody.add_slot,
+            frames.Adopt: self.custody.adopt,
+            frames.Conclude: self.custody.conclude,
+            frames.Forget: self.custody.forget,
+            frames.Generate: self.generate,
+            frames.Lock: lambda _: self.lock(),
+            frames.Login: self.login,
+            frames.Logout: self.logout,
+            frames.Open: self.custody.open,
+            frames.Provision: self.custody.provision,
+            frames.Reseal: self.custody.reseal,
+            frames.Succeed: self.custody.succeed,
+        }
 
     def handle(self, request: Request) -> Answer:
         """Answer any request; never raises for what a request contains."""
@@ -83,22 +91,9 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
 
-    def _manage(self, request: Request) -> Answer:  # noqa: PLR0911 - a table of requests
-        match request:
-            case frames.Provision():
-                return self.provision(request)
-            case frames.Unlock():
-                return self.unlock(request)
-            case frames.Generate():
-                return self.generate(request)
-            case frames.Login():
-                return self.login(request)
-            case frames.Logout():
-                return self.logout(request)
-            case frames.Lock():
-                return self.lock()
-            case _:
-                return self.inspect()
+    def _manage(self, request: Request) -> Answer:
+        work = self._table.get(type(request))
+        return work(request) if work is not None else self.inspect()
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
@@ -121,15 +116,7 @@ class Keyring:
 
     def domain(self) -> DomainKey:
         """Give the domain key; raises RefusedError while locked."""
-        if self._domain is None:
-            raise RefusedError(frames.LOCKED, "the appliance is locked")
-        return self._domain
-
-    def tickets(self) -> Tickets:
-        """Give the tickets; raises RefusedError while locked."""
-        if self._tickets is None:
-            raise RefusedError(frames.LOCKED, "the appliance is locked")
-        return self._tickets
+        return self.custody.domain()
 
     def _open(self, request: Sign) -> Opened:
         record = request.record
@@ -137,7 +124,7 @@ class Keyring:
             raise RefusedError(frames.UNKNOWN_KEY, "send the record")
         if sealing.name(record) != request.seal or record.core != request.core:
             raise RefusedError(frames.DAMAGED, "the record is not the one that was named")
-        inner = sealing.open_outer(self.domain(), record)
+        inner = self.custody.open_outer(record)
         opened = self._open_inner(record, inner, request)
         self._opened.put(request.seal, opened)
         return opened
@@ -167,38 +154,20 @@ class Keyring:
             case PINProof() as proof:
                 return self._pins.key(proof)
             case TicketProof(ticket=text):
-                return self.tickets().redeem(text, request.user, request.core)
+                return self.custody.tickets().redeem(text, request.user, request.core)
             case _:
                 raise RefusedError(frames.PIN_REQUIRED, "the key has a PIN")
 
-    def provision(self, request: frames.Provision) -> Answer:
-        """Make a domain key; refused when there is one already."""
-        with self._lock:
-            if self._domain is not None:
-                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
-            self._install(DomainKey.generate(), ())
-            return frames.Slot(self.domain().to_slot(request.secret))
-
-    def unlock(self, request: frames.Unlock) -> Answer:
-        """Open the domain key from a slot."""
-        with self._lock:
-            self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
-        return frames.Done()
-
     def lock(self) -> Answer:
         """Forget the domain key, every opened key and every PIN."""
-        with self._lock:
-            self._domain = self._tickets = None
-            self._opened.clear()
-            self._pins.clear()
+        self.custody.lock()
+        self._opened.clear()
+        self._pins.clear()
         return frames.Done()
-
-    def _install(self, domain: DomainKey, ended: tuple[str, ...]) -> None:
-        self._domain, self._tickets = domain, Tickets(domain, ended)
 
     def inspect(self) -> Answer:
         """Say whether the domain key is here, and which protections hold."""
-        return frames.Status(self._domain is not None, self._hardening)
+        return status(self.custody, self._hardening)
 
     def generate(self, request: frames.Generate) -> Answer:
         """Make a key and seal it; the private half is forgotten until it is used."""
@@ -218,12 +187,12 @@ class Keyring:
         """Turn a PIN into a ticket. Whether any key has this PIN, the tag tells the store."""
         domain = self.domain()
         pin_key = self._pins.key(request.proof)
-        ticket = self.tickets().issue(request.user, request.core, pin_key)
+        ticket = self.custody.tickets().issue(request.user, request.core, pin_key)
         return frames.LoggedIn(ticket.text, ticket.expires, domain.pin_tag(request.core, pin_key))
 
     def logout(self, request: frames.Logout) -> Answer:
         """End a ticket."""
-        ended = self.tickets().end(request.ticket, request.user, request.core)
+        ended = self.custody.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
 
 
@@ -236,6 +205,8 @@ def refusal(error: Exception) -> Refused:
             return Refused(frames.UNCOUNTED, "reserve an attempt first")
         case TicketError():
             return Refused(frames.TICKET_INVALID, str(error))
+        case WrongSecretError() | ShareError():
+            return Refused(frames.SECRET_INCORRECT, str(error))
         case DamagedError():
             return Refused(frames.DAMAGED, "the sealed record does not open: it was altered or is from elsewhere")
         case _:

@@ -81,7 +81,7 @@ class KnownKey:
 
 @dataclass(slots=True)
 class Appliance:
-    """One API worker's view of the appliance."""
+    """One API worker's view of the appliance. `node` is empty until it is provisioned."""
 
     node: str
     store: Store
@@ -92,6 +92,11 @@ class Appliance:
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @property
+    def is_operational(self) -> bool:
+        """Whether signatures can be made, as far as this worker knows; `operations.gate` finds out when it is not."""
+        return self.keeper.unlocked and self.node != ""
 
     async def current(self) -> Snapshot:
         """Give the snapshot, read anew if anything has changed since.
@@ -107,6 +112,11 @@ class Appliance:
 
     async def _is_current(self) -> bool:
         return await asyncio.to_thread(_generation, self.store) == self.snapshot.generation
+
+
+def nothing_yet() -> Snapshot:
+    """Give the snapshot of an appliance that is not provisioned."""
+    return Snapshot(0, {}, {}, {}, frozenset())
 
 
 def load(store: Store) -> Snapshot:

@@ -25,6 +25,7 @@ from privyseal.model.access import User
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.operations.gate import require_operational
 from privyseal.store.times import now_micros
 
 _Result = TypeVar("_Result")
@@ -91,6 +92,8 @@ async def perform(
         act: what to write into the record if it is refused.
         operation: what to do; it may be done again from the start when a decision turned out stale.
     """
+    if not appliance.is_operational:
+        await require_operational(appliance)
     for _ in range(_TRIES):
         snapshot = appliance.snapshot
         try:

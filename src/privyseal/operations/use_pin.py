@@ -1,14 +1,18 @@
 """Asking the keeper for signatures with a PIN, a ticket or neither; wrong PINs are counted before anybody is told."""
 
+import asyncio
+
 import msgspec
 
 from privyseal.access.attempts import pin_subjects
-from privyseal.errors import PINIncorrectError
-from privyseal.keeper.client import KeyUnknownError, UncountedError, WrongPINError
+from privyseal.errors import PINIncorrectError, StaleDecisionError, UnavailableError
+from privyseal.keeper.client import KeyUnknownError, RecordDamagedError, UncountedError, WrongPINError
 from privyseal.model.mechanisms import Scheme
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.attempt import attempt
 from privyseal.operations.perform import Caller
+from privyseal.store import keys
+from privyseal.store.store import Store
 from privyseal.wire import frames, names
 
 
@@ -67,9 +71,24 @@ async def _ask(appliance: Appliance, known: KnownKey, request: frames.Sign) -> t
     try:
         answer = await appliance.keeper.ask(request, frames.Signatures)
     except KeyUnknownError:
-        with_record = msgspec.structs.replace(request, record=known.record)
-        answer = await appliance.keeper.ask(with_record, frames.Signatures)
+        answer = await _ask_with_record(appliance, known, request)
     return answer.values
+
+
+async def _ask_with_record(appliance: Appliance, known: KnownKey, request: frames.Sign) -> frames.Signatures:
+    """Send the record along. One that does not open may be from before the domain key was rotated: then look anew."""
+    try:
+        return await appliance.keeper.ask(msgspec.structs.replace(request, record=known.record), frames.Signatures)
+    except RecordDamagedError as error:
+        if await asyncio.to_thread(_is_stored, appliance.store, known):
+            raise UnavailableError(str(error)) from error
+        raise StaleDecisionError("the domain key was rotated") from error
+
+
+def _is_stored(store: Store, known: KnownKey) -> bool:
+    with store.read() as connection:
+        stored = keys.by_id(connection, known.key.core, known.key.id)
+    return stored is not None and stored.sealed == known.key.sealed
 
 
 def _request(

@@ -13,12 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from privyseal import __version__
 from privyseal.errors import BodyTooLargeError, FieldError, InvalidRequestError, MalformedJSONError, PrivysealError
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.gate import require_operational
 from privyseal.rest import hot, openapi
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
-from privyseal.rest.routes import appliance, audit, cores, keys, rules, users
+from privyseal.rest.routes import appliance, audit, cores, keys, rules, unlocking, users
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
+_OPEN = frozenset(
+    f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
+)
+"""What answers while the appliance is locked or not provisioned; everything else says 503 and looks nothing up."""
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
@@ -32,7 +37,7 @@ def build(appliance_: Appliance) -> ASGIApp:
         redoc_url=None,
     )
     app.state.appliance = appliance_
-    for routes in (appliance, cores, keys, users, rules, audit):
+    for routes in (appliance, unlocking, cores, keys, users, rules, audit):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
@@ -52,6 +57,12 @@ class _Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        try:
+            if not self._appliance.is_operational and scope["path"] not in _OPEN:
+                await require_operational(self._appliance)
+        except Exception as error:  # noqa: BLE001 - every error has a problem document, the unknown one too
+            await hot.send_problem(send, problem_of(error))
             return
         route = hot.match(scope)
         if route is not None:

@@ -15,7 +15,7 @@ RECORDS = st.builds(frames.SealedKey, TEXTS, TEXTS.map(len), TEXTS, st.integers(
 PROOFS = st.builds(frames.PINProof, TEXTS, st.binary(), st.booleans())
 REQUESTS = st.one_of(
     st.builds(frames.Login, TEXTS, NUMBERS, PROOFS),
-    st.builds(frames.Unlock, st.binary(), st.binary(), st.lists(TEXTS).map(tuple)),
+    st.builds(frames.Open, st.lists(st.binary()).map(tuple), TEXTS, st.binary(), st.lists(TEXTS).map(tuple)),
     st.builds(
         frames.Sign, st.binary(), TEXTS, NUMBERS, TEXTS, st.none() | TEXTS, st.none() | NUMBERS, st.none() | TEXTS,
         TEXTS, st.lists(st.binary()).map(tuple), st.none() | PROOFS | st.builds(frames.TicketProof, TEXTS),
