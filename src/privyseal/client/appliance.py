@@ -56,6 +56,10 @@ class Appliance:
         """`unprovisioned`, `locked` or `operational`."""
         return take(self._connection.request("GET", "/state").document(), "state", str)
 
+    def unlocking(self) -> Unlocking:
+        """The state, and of shares that were given how many are here."""
+        return Unlocking.read(self._connection.request("GET", "/state").document())
+
     def provision(self, *, password: str, node: str | None = None, unlock: Mapping[str, Any]) -> NewUnlockSlot:
         """Make an appliance out of an empty one; `unlock` is the first unlock slot as for `add_unlock_slot`."""
         body = {"password": password, "node": node, "unlock": {k: v for k, v in unlock.items() if v is not None}}

@@ -37,7 +37,7 @@ from privyseal.store.times import now_micros
 from privyseal.wire import frames
 
 _log = logging.getLogger("privyseal.rotation")
-_GROUP = 200
+_GROUP = 50  # records in one transaction: a tenth of a second, so that signatures do not wait for it
 _POLL_SECONDS = 1.0
 
 

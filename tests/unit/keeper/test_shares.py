@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privyseal.keeper import shares
@@ -56,6 +56,7 @@ def test_the_field_is_that_of_aes() -> None:
     assert shares.inverse(0) == 0
 
 
+@settings(deadline=None)  # two hundred combinations take as long as the machine is busy
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 5), st.integers(0, 3))
 def test_any_that_are_enough_give_the_secret(secret: bytes, needed: int, more: int) -> None:
     """Whichever they are; one fewer says nothing, because for any other secret there is a share that fits."""
