@@ -13,12 +13,14 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from privyseal.keeper import sealing, slots
 from privyseal.keeper.domain import DomainKey
 from privyseal.store import appliance as appliance_rows
 from privyseal.store import sealed
 from privyseal.store.store import Store
+from privyseal.store.tables import keys
 from support.appliance import PIN, Appliance
 
 ROUNDS = int(os.environ.get("PRIVYSEAL_FAULT_ROUNDS", "4"))
@@ -136,6 +138,28 @@ def test_every_key_signs_after_a_rotation_that_was_cut_off(
     assert domain_of(rotating).name != before
     made = eventually(lambda: rotating.api("POST", "/cores/1/keys", {"label": kill.__name__, "type": "ec:P-256"}))
     assert made.status_code == 201
+    domain_of(rotating)
+
+
+def test_a_record_that_does_not_open_keeps_the_old_key(rotating: Appliance) -> None:
+    """Nothing is given up while one is left behind; the status names it, and without it the rotation ends."""
+    made = rotating.add_key("damaged", pin=None)
+    store = Store.in_directory(rotating.data)
+    with store.write() as connection:
+        connection.execute(update(keys).where(keys.c.id == made["id"]).values(sealed=b"no seal at all, of any key"))
+    store.close()
+    rotate(rotating)
+    deadline = time.monotonic() + SECONDS
+    while rotating.api("GET", "/domain-key").json()["damaged"] != f"key {made['id']}":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert rotating.api("GET", "/domain-key").json()["rotating"]
+    assert rotating.api("POST", "/domain-key/rotate", check=False).status_code == 409
+    shown = rotating.cli("domain-key", "status").stdout
+    assert made["id"] in shown or "is being rotated" in shown
+    sign(rotating, 1)
+    rotating.api("DELETE", f"/cores/1/keys/{made['id']}")
+    wait_until_done(rotating)
     domain_of(rotating)
 
 

@@ -39,6 +39,7 @@ from privyseal.wire import frames
 _log = logging.getLogger("privyseal.rotation")
 _GROUP = 50  # records in one transaction: a tenth of a second, so that signatures do not wait for it
 _POLL_SECONDS = 1.0
+_DAMAGED_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -115,8 +116,8 @@ async def _step(driver: Driver, found: Rotation) -> bool:
         await _reseal(driver, found)
     elif found.damaged:
         _log.warning("%s does not open, so the old domain key has to stay; destroy or restore it", found.damaged)
+        await asyncio.sleep(_DAMAGED_SECONDS)  # the status names it meanwhile
         await _write(driver, lambda connection: rotation.move(connection, source=0, position=0, done=0, damaged=""))
-        await asyncio.sleep(_POLL_SECONDS * 5)
         return False
     else:
         await _conclude(driver, found)
