@@ -79,13 +79,12 @@ class KeeperClient:
 
     async def watch(self) -> frames.Status:
         """Learn the state now, and by itself from now on as long as the keeper lives. Raises UnavailableError."""
-        status = await self.ask(frames.Watch(), frames.Status)
-        self._learn(status)
-        return status
+        return await self.ask(frames.Watch(), frames.Status)
 
-    def _learn(self, status: frames.Status) -> None:
-        if status.change >= self._change:  # an answer may be overtaken by the news of a later change
-            self._change, self.unlocked = status.change, status.unlocked
+    def _learn(self, answer: Answer) -> None:
+        """Learn the state where the answer arrives: later the keeper that gave it may be gone."""
+        if isinstance(answer, frames.Status) and answer.change >= self._change:  # else later news has overtaken it
+            self._change, self.unlocked = answer.change, answer.unlocked
 
     async def ask(self, request: Request, expected: type[_AnswerType]) -> _AnswerType:
         """Send a request and wait for its answer; a refusal is raised as the error it means."""
@@ -137,11 +136,12 @@ class KeeperClient:
                 length = int.from_bytes(await reader.readexactly(4), "big")
                 answers = frames.answers(await reader.readexactly(length))
                 if answers and answers[0][0] == 0:  # news, not an answer
-                    self._hear(answers[0][1])
+                    self._learn(answers[0][1])
                     continue
                 self._in_flight = False
                 self._flush()
                 for number, answer in answers:
+                    self._learn(answer)
                     future = self._waiting.pop(number)
                     if not future.done():  # whoever asked has gone: an HTTP client that hung up
                         future.set_result(answer)
@@ -149,10 +149,6 @@ class KeeperClient:
             _log.warning("the keeper has gone away")
         finally:
             self._drop()
-
-    def _hear(self, news: Answer) -> None:
-        if isinstance(news, frames.Status):
-            self._learn(news)
 
     def _drop(self) -> None:
         self._change, self.unlocked = -1, False
