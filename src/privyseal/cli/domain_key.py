@@ -29,7 +29,10 @@ def rotate(session: Session, *, wait: bool) -> None:
         status = there.rotate_domain_key()
         if wait:
             status = _follow(session, there, status)
-    _show(session, status)
+    if status.rotating or session.as_json:
+        _show(session, status)
+    else:
+        output.note(session, "the domain key is rotated: every key is sealed with the new one")
 
 
 @command.command("status", examples=["privyseal domain-key status"])
