@@ -52,12 +52,16 @@ class Driver:
 
 
 async def begin(appliance: Appliance, caller: Caller, act: Act) -> Rotation:
-    """(1) Begin a rotation. Raises ConflictError while one is under way."""
+    """(1) Begin a rotation. Raises ConflictError while one is under way, or when a slot came from elsewhere."""
     require_role(caller, Operation.APPLIANCE_MANAGE)
     if await look(appliance, rotation.get) is not None:
         raise ConflictError("the domain key is being rotated already; see `privyseal domain-key status`")
     before = await look(appliance, appliance_rows.slots)
-    both = await appliance.keeper.ask(frames.Succeed(_sealed(before)), frames.Slots)
+    try:
+        await appliance.keeper.ask(frames.Forget(_sealed(before)), frames.Done)  # what is left of the rotation before
+        both = await appliance.keeper.ask(frames.Succeed(_sealed(before)), frames.Slots)
+    except RecordDamagedError as error:
+        raise ConflictError("an unlock slot is not of this appliance's making; find out who put it there") from error
 
     def work(connection: Connection) -> Rotation:
         rotation.begin(connection, both.name, caller.user.name)
@@ -104,6 +108,7 @@ def _take(driver: Driver) -> Rotation | None:
     with store.read() as connection:
         if rotation.get(connection) is None:
             return None
+    driver.forgotten = False  # whoever drives it may die before the last step
     with store.write() as connection:
         return rotation.get(connection) if rotation.lease(connection, driver.name) else None
 
