@@ -158,7 +158,8 @@ def test_a_record_that_does_not_open_keeps_the_old_key(rotating: Appliance) -> N
     shown = rotating.cli("domain-key", "status").stdout
     assert made["id"] in shown or "is being rotated" in shown
     sign(rotating, 1)
-    rotating.api("DELETE", f"/cores/1/keys/{made['id']}")
+    rotating.api("PUT", "/cores/1", {"destroy_days": 0})
+    rotating.api("DELETE", f"/cores/1/keys/{made['id']}?now=true")
     wait_until_done(rotating)
     domain_of(rotating)
 
