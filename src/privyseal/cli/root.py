@@ -20,6 +20,7 @@ COMMANDS = {
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
+    "group": "Put users into groups, to give them rules together.",
     "key": "Make, list, change and destroy keys.",
     "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",

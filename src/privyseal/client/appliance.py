@@ -29,6 +29,7 @@ from privyseal.client.records import (
     Document,
     Event,
     Explanation,
+    Group,
     Info,
     Quorum,
     Rule,
@@ -131,23 +132,87 @@ class Appliance:
         """Change the caller's own password."""
         self._connection.request("PUT", "/users/me/password", body={"old": old, "new": new})
 
-    def rules(self, *, user: str | None = None, core: int | str | None = None) -> list[Rule]:
-        """The access rules, all or those of one user or core."""
-        document = self._connection.request("GET", "/rules", query={"user": user, "core": core}).document()
+    def groups(self) -> list[Group]:
+        """All groups, for administrators; for others their own."""
+        document = self._connection.request("GET", "/groups").document()
+        return [Group.read(each) for each in take_objects(document, "groups")]
+
+    def group(self, name: str) -> Group:
+        """One group, for administrators."""
+        return Group.read(self._connection.request("GET", _group(name)).document())
+
+    def create_group(self, name: str, *, members: Sequence[str] = ()) -> Group:
+        """Make a group; what its members may is said by rules that name it."""
+        body = {"name": name, "members": list(members)}
+        return Group.read(self._connection.request("POST", "/groups", body=body).document())
+
+    def add_member(self, name: str, user: str) -> Group:
+        """Put a user into a group."""
+        return Group.read(self._connection.request("PUT", f"{_group(name)}/members/{path_part(user)}").document())
+
+    def remove_member(self, name: str, user: str) -> Group:
+        """Take a user out of a group."""
+        return Group.read(self._connection.request("DELETE", f"{_group(name)}/members/{path_part(user)}").document())
+
+    def delete_group(self, name: str) -> None:
+        """Delete a group with the rules that name it."""
+        self._connection.request("DELETE", _group(name))
+
+    def rules(self, *, user: str | None = None, core: int | str | None = None, group: str | None = None) -> list[Rule]:
+        """The access rules, all or those of one user with the user's groups, of one group or core."""
+        query = {"user": user, "core": core, "group": group}
+        document = self._connection.request("GET", "/rules", query=query).document()
         return [Rule.read(each) for each in take_objects(document, "rules")]
 
     def rule(self, number: int) -> Rule:
         """One access rule."""
         return Rule.read(self._connection.request("GET", f"/rules/{number}").document())
 
-    def create_rule(self, *, user: str, core: int | str, operations: Sequence[str], keys: str) -> Rule:
-        """Allow `user` the `operations` (for example `key:sign`) with the keys in `core` whose label fits `keys`."""
-        body = {"user": user, "core": core, "operations": list(operations), "keys": keys}
+    def create_rule(
+        self,
+        *,
+        core: int | str,
+        operations: Sequence[str],
+        user: str | None = None,
+        group: str | None = None,
+        keys: str | None = None,
+        key_id: str | None = None,
+        tag: str | None = None,
+    ) -> Rule:
+        """Allow a user or a group the `operations` (for example `key:sign`) with some keys in `core`.
+
+        Args:
+            core: number or name.
+            operations: what is allowed; each includes `key:read`.
+            user: who may; or
+            group: whose members may. Give exactly one.
+            keys: a pattern of labels, where `*` is any run of characters; or
+            key_id: the id of one key; or
+            tag: a tag that the keys have. Give exactly one.
+        """
+        body = {
+            "user": user,
+            "group": group,
+            "core": core,
+            "operations": list(operations),
+            "keys": keys,
+            "key_id": key_id,
+            "tag": tag,
+        }
         return Rule.read(self._connection.request("POST", "/rules", body=body).document())
 
-    def update_rule(self, number: int, *, operations: Sequence[str] | None = None, keys: str | None = None) -> Rule:
-        """Change what is given and leave the rest."""
-        body = {"operations": None if operations is None else list(operations), "keys": keys}
+    def update_rule(
+        self,
+        number: int,
+        *,
+        operations: Sequence[str] | None = None,
+        keys: str | None = None,
+        key_id: str | None = None,
+        tag: str | None = None,
+    ) -> Rule:
+        """Change what is given and leave the rest; at most one of `keys`, `key_id` and `tag`."""
+        listed = None if operations is None else list(operations)
+        body = {"operations": listed, "keys": keys, "key_id": key_id, "tag": tag}
         return Rule.read(self._connection.request("PUT", f"/rules/{number}", body=body).document())
 
     def delete_rule(self, number: int) -> None:
@@ -262,6 +327,10 @@ class Appliance:
     def export_record(self) -> Iterator[tuple[int, bytes]]:
         """The whole record as lines of docs/reference/record.md, each with the number of events that there will be."""
         return self._connection.lines("/audit/export", "privyseal-events")
+
+
+def _group(name: str) -> str:
+    return f"/groups/{path_part(name)}"
 
 
 def _user(name: str) -> str:

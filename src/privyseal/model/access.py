@@ -64,15 +64,40 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessRule:
-    """*user* may do *operations* with the keys in *core* whose label fits *keys* (`*` is any run of characters)."""
+class Group:
+    """Users for whom the same rules shall hold; `members` are names in alphabetical order."""
 
     number: int
-    user: str
+    name: str
+    members: tuple[str, ...]
+    created: datetime
+
+
+class Selector(enum.Enum):
+    """How a rule says which keys it is about. The value is the word for it in REST and in the database."""
+
+    LABEL = "keys"
+    ID = "key_id"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """*user*, or everybody in *group*, may do *operations* with the keys in *core* that *keys* selects.
+
+    Attributes:
+        user: None when it is for a group; exactly one of the two is there.
+        keys: as `selector` says: a label pattern (`*` is any run of characters), a key's id, or a tag.
+    """
+
+    number: int
+    user: str | None
     core: int
     operations: frozenset[Operation]
     keys: str
     created: datetime
+    selector: Selector = Selector.LABEL
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +106,12 @@ class Decision:
 
     Attributes:
         rule: the number of the rule that decided, None when a role or the lack of a rule did.
-        missing_rule: the command that would allow it, None when it is allowed or no rule could.
+        missing_rule: the command that would allow it, None when it is allowed, no rule could, or none can be named.
+        group: the group that the rule is for, None when it is for the user.
     """
 
     allowed: bool
     reason: str
     rule: int | None = None
     missing_rule: str | None = None
+    group: str | None = None
