@@ -182,7 +182,7 @@ RULES = st.builds(
     more=RULES,
     place=st.integers(0, 4),
 )
-def test_adding_a_rule_never_takes_away(  # noqa: PLR0913 - each is a part of one question
+def test_adding_a_rule_never_takes_away(
     *,
     role: Role,
     operation: Operation,
