@@ -140,10 +140,10 @@ def _which(rule: Rule) -> str | None:
 
 
 def _show(session: Session, rule: Rule) -> None:
-    for warning in rule.warnings:
-        warn(warning)
     if output.document(session, rule.document):
         return
+    for warning in () if session.quiet else rule.warnings:
+        warn(warning)
     output.record(
         {
             "rule": rule.number,

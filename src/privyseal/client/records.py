@@ -287,7 +287,7 @@ class Rule(_Record):
     group: str | None = None
     key_id: str | None = None
     tag: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def read(cls, document: Document) -> Self:
