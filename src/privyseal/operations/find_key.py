@@ -31,7 +31,7 @@ async def find_key(
     core = caller.snapshot.core(core_ref)
     act.core, act.key = core.number, key_ref[:128]
     require_entry(caller, core, operation, key_ref)
-    known = await look_up(appliance, caller, core, key_ref)
+    known = caller.snapshot.keys.get((core.number, key_ref)) or await look_up(appliance, caller, core, key_ref)
     if known is None:
         raise _hidden(caller, core, operation, key_ref)
     act.key = known.key.id
@@ -46,7 +46,15 @@ async def find_key(
 
 async def look_up(appliance: Appliance, caller: Caller, core: Core, key_ref: str) -> KnownKey | None:
     """Give a key by id or label whoever asks. What comes of it is for those who may know of the key."""
-    return caller.snapshot.keys.get((core.number, key_ref)) or await _load(appliance, caller, core, key_ref)
+    found = caller.snapshot.keys.get((core.number, key_ref))
+    if found is not None:
+        return found
+    key = await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
+    if key is None:
+        return None
+    known = KnownKey.of(key)
+    caller.snapshot.remember(core, key_ref, known)
+    return known
 
 
 def decide_about(caller: Caller, operation: Operation, key: Key) -> Decision:
@@ -74,15 +82,6 @@ def _hidden(caller: Caller, core: Core, operation: Operation, key_ref: str) -> K
     return KeyNotFoundError(
         words if command is None else f"{words}; if there is one, this is missing: {command}", command
     )
-
-
-async def _load(appliance: Appliance, caller: Caller, core: Core, key_ref: str) -> KnownKey | None:
-    key = await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
-    if key is None:
-        return None
-    known = KnownKey.of(key)
-    caller.snapshot.remember(core, key_ref, known)
-    return known
 
 
 def _query(store: Store, core: int, key_ref: str) -> Key | None:
