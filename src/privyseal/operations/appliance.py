@@ -148,8 +148,8 @@ class Appliance:
 
 
 def load(store: Store) -> Snapshot:
-    """Read a snapshot."""
-    with store.read() as connection:
+    """Read a snapshot: one state, so that no rule is older than the generation that it goes by."""
+    with store.frozen() as connection:
         found = {group.name: group for group in groups.every(connection)}
         return Snapshot(
             generation=generation(connection),

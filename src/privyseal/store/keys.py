@@ -3,7 +3,20 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, false, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    false,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from privyseal.model.access import Selector
 from privyseal.model.keys import Key, KeyType
@@ -86,7 +99,7 @@ def page(
     """
     place = _Place(core, after, limit)
     query = select(keys).where(keys.c.core == core, keys.c.number > after)
-    query = query.where(or_(false(), *(_selected(place, selector, value) for selector, value in set(selected))))
+    query = query.where(_selected(place, selected))
     if tag is not None:
         mine = and_(key_tags.c.key == keys.c.id, key_tags.c.core == core, key_tags.c.tag == tag)
         query = query.join(key_tags, mine).where(key_tags.c.number > after).order_by(key_tags.c.number)
@@ -110,14 +123,24 @@ class _Place(NamedTuple):
     limit: int
 
 
-def _selected(place: _Place, selector: Selector, value: str) -> ColumnElement[bool]:
-    if selector is Selector.LABEL:
-        return keys.c.label.like(_like(value), escape="\\")
-    if selector is Selector.ID:
-        return keys.c.id == value
-    tagged = (key_tags.c.core == place.core, key_tags.c.tag == value, key_tags.c.number > place.after)
-    numbers = select(key_tags.c.number).where(*tagged).order_by(key_tags.c.number).limit(place.limit)
-    return keys.c.number.in_(numbers)  # more of them cannot be on this page
+def _selected(place: _Place, selected: Iterable[tuple[Selector, str]]) -> ColumnElement[bool]:
+    """Give what a row has to be; without a `*` in any label this looks into indices alone."""
+    there = set(selected)
+    wild = [value for selector, value in there if selector is Selector.LABEL and "*" in value]
+    numbers = [_numbers(place, selector, value) for selector, value in there if value not in wild]
+    either = [keys.c.label.like(_like(value), escape="\\") for value in wild]
+    if numbers:
+        either.append(keys.c.number.in_(union_all(*numbers)))
+    return or_(false(), *either)
+
+
+def _numbers(place: _Place, selector: Selector, value: str) -> Select[tuple[int]]:
+    if selector is Selector.TAG:
+        tagged = (key_tags.c.core == place.core, key_tags.c.tag == value, key_tags.c.number > place.after)
+        page = select(key_tags.c.number).where(*tagged).order_by(key_tags.c.number).limit(place.limit)
+        return select(page.subquery().c.number)  # more of them cannot be on this page
+    column = keys.c.id if selector is Selector.ID else keys.c.label
+    return select(keys.c.number).where(keys.c.core == place.core, column == value)
 
 
 def _like(pattern: str) -> str:

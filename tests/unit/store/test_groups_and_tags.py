@@ -1,7 +1,9 @@
 """Groups, their rules and the tags of keys, in both databases."""
 
+from typing import Any
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from privyseal.errors import ConflictError
 from privyseal.model.access import AccessRule, Operation, Role, Selector
@@ -106,9 +108,26 @@ def test_keys_are_found_by_tag_and_id(store: Store) -> None:
     assert found((Selector.TAG, "odd"), after=numbers[2], limit=2) == [5, 7]
     assert found((Selector.TAG, "env")) == []
     assert found((Selector.ID, f"{4:016x}"), (Selector.TAG, "odd"), (Selector.LABEL, "key 5")) == [1, 3, 4, 5, 7, 9]
+    assert found((Selector.ID, f"{4:016x}"), (Selector.TAG, "odd"), (Selector.LABEL, "*5"), limit=4) == [1, 3, 4, 5]
     assert found((Selector.LABEL, "*"), tag="even") == [2, 4, 6, 8]
     assert found((Selector.LABEL, "*"), tag="even", after=numbers[3], limit=1) == [6]
     assert found((Selector.ID, f"{3:016x}"), tag="even") == []
+
+
+def test_who_sees_keys_by_id_or_tag_alone_reads_no_others(store: Store) -> None:
+    """SQLite's plan begins with the numbers that were selected, so a million other keys cost nothing."""
+    if not str(store._engine.url).startswith("sqlite"):
+        pytest.skip("PostgreSQL plans by what is in the tables")
+    seen: list[tuple[str, Any]] = []
+    event.listen(store._engine, "before_cursor_execute", lambda _, __, *said: seen.append((said[0], said[1])))
+    selected = [(Selector.ID, "0" * 16), (Selector.TAG, "a"), (Selector.LABEL, "release")]
+    with store.read() as connection:
+        keys.page(connection, 1, 0, 10, selected)
+        statement, values = seen[-1]
+        plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert plan[0].startswith(("SEARCH keys USING INTEGER PRIMARY KEY (rowid=?", "SEARCH keys USING INDEX"))
+    assert "number=?" in plan[0] or "rowid=?" in plan[0]
+    assert not any(line.startswith("SCAN keys") for line in plan)
 
 
 def test_label_and_tags_are_kept_and_changed(store: Store) -> None:
