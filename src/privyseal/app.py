@@ -14,12 +14,12 @@ from pathlib import Path
 import uvicorn
 
 from privyseal.audit.recorder import Recorder
-from privyseal.errors import ConfigurationError
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
 from privyseal.keeper.hiding import hide
 from privyseal.operations import upkeep
-from privyseal.operations.appliance import Appliance, load
+from privyseal.operations.appliance import Appliance, load, nothing_yet
+from privyseal.operations.rotate_domain_key import drive
 from privyseal.rest import api
 from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
@@ -41,16 +41,16 @@ async def open_appliance(
     store = Store(database)
     with store.read() as connection:
         node = appliance_rows.node(connection)
-    if node is None:
-        raise ConfigurationError("this database belongs to no appliance yet")
     metrics = metrics or Metrics()
     recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
-    appliance = Appliance(node, store, KeeperClient(keeper), recorder, load(store), metrics, certificate)
-    measuring = asyncio.create_task(_measure(appliance))
+    snapshot = nothing_yet() if node is None else load(store)
+    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics, certificate)
+    background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance
     finally:
-        measuring.cancel()
+        for task in background:
+            task.cancel()
         appliance.recorder.close()
         await appliance.keeper.close()
         store.close()

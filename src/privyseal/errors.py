@@ -112,7 +112,15 @@ class ConflictError(PrivysealError):
 
 
 class ApplianceLockedError(PrivysealError):
-    """The appliance has no domain key in memory: it is locked or not provisioned yet."""
+    """The appliance has no domain key in memory: somebody has to unlock it."""
+
+
+class NotProvisionedError(PrivysealError):
+    """The appliance is empty: it has neither a domain key nor an administrator yet."""
+
+
+class UnlockRefusedError(PrivysealError):
+    """What was brought opens no unlock slot."""
 
 
 class UnavailableError(PrivysealError):

@@ -2,6 +2,8 @@
 
 import enum
 
+from privyseal.errors import ConflictError
+
 
 class State(enum.Enum):
     """What an appliance can do now."""
@@ -26,6 +28,21 @@ TABLE = {
 }
 
 
+def state_of(*, provisioned: bool, unlocked: bool) -> State:
+    """Give the state: whether the database belongs to an appliance, and whether the keeper has its domain key."""
+    if not provisioned:
+        return State.UNPROVISIONED
+    return State.OPERATIONAL if unlocked else State.LOCKED
+
+
 def after(state: State, change: Change) -> State | None:
     """Give the state after a change, None when the change is not possible now."""
     return TABLE.get((state, change))
+
+
+def require(state: State, change: Change) -> State:
+    """Give the state after a change. Raises ConflictError when the change is not possible now."""
+    following = after(state, change)
+    if following is None:
+        raise ConflictError(f"the appliance is {state.value}: there is nothing to {change.value}")
+    return following

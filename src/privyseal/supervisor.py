@@ -33,14 +33,16 @@ from privyseal.operations.provision import (
     is_provisioned,
     key_file,
     new_key_file_secret,
-    provision,
+    provision_with_key_file,
     settle,
+    try_key_file,
     unlock_with_key_file,
 )
 from privyseal.operations.publish_checkpoints import Destinations, Publisher
 from privyseal.operations.restore import Progress, check, restore
 from privyseal.operations.take_checkpoint import audit_key
 from privyseal.operations.watch_clock import latest_event, record_set_back
+from privyseal.state import State
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
 from privyseal.telemetry.cells import make_file
@@ -58,6 +60,7 @@ _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _CLOCK_SECONDS = 10.0
 _OURS = ("PRIVYSEAL_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_")  # what children need not know
+_UP = frozenset(state.value for state in State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Options:
         key_file: what unlocks; None for `unlock.key` in the data directory.
         log_format: `json` or `text`; None for text on a terminal.
         access_log: whether workers log every request.
+        provision: whether an empty database becomes an appliance by itself.
         checkpoints: where they are sent.
     """
 
@@ -81,6 +85,7 @@ class Options:
     key_file: Path | None = None
     log_format: str | None = None
     access_log: bool = False
+    provision: bool = True
     checkpoints: Destinations = field(default_factory=Destinations)
 
 
@@ -116,11 +121,21 @@ class Supervisor:
         self.children.append(Child(self._spawn_keeper, self._spawn_keeper()))
         for name in ("keeper", "worker"):
             self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}', 0)
+        if self._open_or_provision():
+            self.make_audit_key()
+
+    def _open_or_provision(self) -> bool:
+        """Say whether the appliance is operational; if not, somebody has to come."""
         if not is_provisioned(self.store):
-            provision(self.store, self.place, socket.gethostname()[:64], _administrator_password(self.options.data))
-        else:
-            unlock_with_key_file(self.store, self.place)
-        self.make_audit_key()
+            if not self.options.provision:
+                _say("unprovisioned: type `privyseal provision`")
+                return False
+            password = _administrator_password(self.options.data)
+            provision_with_key_file(self.store, self.place, socket.gethostname()[:64], password)
+        elif not unlock_with_key_file(self.store, self.place):
+            _say("locked: no unlock slot is for a key file; type `privyseal unlock`")
+            return False
+        return True
 
     def make_audit_key(self) -> None:
         """Have the key made that signs checkpoints, if there is none yet."""
@@ -199,8 +214,14 @@ class Supervisor:
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
-        if child is self.children[0]:
-            unlock_with_key_file(self.store, self.place)
+        if child is self.children[0] and is_provisioned(self.store):
+            self._unlock_again()
+
+    def _unlock_again(self) -> None:
+        """Unlock a keeper that was started again; one that waits for people stays locked and says so."""
+        reason = try_key_file(self.store, self.place)
+        if reason is not None:
+            _log.warning("the appliance is locked since its keeper was started again: %s", reason)
 
     def _spawn_keeper(self) -> subprocess.Popen[bytes]:
         return _spawn_keeper(self.keeper_listener, self.options.log_format)
@@ -355,12 +376,19 @@ def _administrator_password(data: Path) -> str:
             "user %s has a generated password, in %s; read it, change it, remove the file", ADMINISTRATOR, data
         )
         return password
-    print(f"user {ADMINISTRATOR} password {password} (shown once)", flush=True)  # noqa: T201 - for whoever started it
+    _say(f"user {ADMINISTRATOR} password {password} (shown once)")
     return password
 
 
+def _say(words: str) -> None:
+    print(words, flush=True)  # noqa: T201 - for whoever started it
+
+
 def _wait_until_ready(supervisor: Supervisor) -> bool:
-    """Ask the appliance itself until it answers over TLS; False when a signal came first."""
+    """Ask the appliance itself until it answers over TLS; False when a signal came first.
+
+    One that waits for people, locked or not provisioned, is up as well.
+    """
     deadline = time.monotonic() + _READY_SECONDS
     while not supervisor.stopping:
         if _is_ready(supervisor):
@@ -377,8 +405,8 @@ def _is_ready(supervisor: Supervisor) -> bool:
     connection = http.client.HTTPSConnection(host, port, context=context, timeout=2)
     try:
         connection.request("GET", "/api/v1/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
+        return json.loads(connection.getresponse().read()).get("state") in _UP
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
@@ -397,4 +425,4 @@ def _announce(supervisor: Supervisor) -> None:
     own = f"https://[{own_host}]:{port}" if ":" in own_host else f"https://{own_host}:{port}"
     endpoint = {"url": own, "ca_file": str(supervisor.tls.ca.absolute())}
     write_private(supervisor.options.data / "endpoint.json", json.dumps(endpoint).encode())
-    print(f"ready {url} fingerprint {supervisor.tls.fingerprint()}", flush=True)  # noqa: T201 - as above
+    _say(f"ready {url} fingerprint {supervisor.tls.fingerprint()}")

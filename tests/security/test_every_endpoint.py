@@ -61,6 +61,12 @@ MAY = {
     "POST /cores/{core}/keys/{key}/sign": KEY_USERS,
     "POST /cores/{core}/keys/{key}/sign-batch": KEY_USERS,
     "POST /cores/{core}/keys/{key}/verify": KEY_READERS,
+    "GET /unlock-slots": ADMINISTRATOR,
+    "POST /unlock-slots": ADMINISTRATOR,
+    "DELETE /unlock-slots/{number}": ADMINISTRATOR,
+    "POST /unlock-slots/{number}/rotate": ADMINISTRATOR,
+    "GET /domain-key": ADMINISTRATOR,
+    "POST /domain-key/rotate": ADMINISTRATOR,
     "GET /users": ADMINISTRATOR,
     "POST /users": ADMINISTRATOR,
     "GET /users/{name}": ADMINISTRATOR,
@@ -98,8 +104,10 @@ MAY = {
     "POST /backup/recipients": ADMINISTRATOR,
     "DELETE /backup/recipients/{name}": ADMINISTRATOR,
 }
-# A wrong old password is counted and delays the caller; test_bad_input has this one.
-ELSEWHERE = {"PUT /users/me/password"}
+# A wrong old password is counted and delays the caller: test_bad_input has it. What leads from one state to another
+# would change what all others answer: test_unlocking has it.
+ELSEWHERE = {"PUT /users/me/password", "POST /provision", "POST /unlock", "POST /lock"}
+ALWAYS = {"GET /health/alive", "GET /health/ready", "GET /state", "GET /info", "POST /provision", "POST /unlock"}
 
 DOCUMENT: dict[str, Any] = api.framework().openapi()
 VALUES: dict[str, Any] = {
@@ -112,10 +120,13 @@ VALUES: dict[str, Any] = {
     "key": "probe",
     "keys": "*",
     "import_key": "none",
+    "kind": "key-file",
     "label": "made here",
     "needed": 1,
     "name": "somebody",
+    "new": "a new password",
     "number": "999",
+    "old": "an old password",
     "operation": "key:sign",
     "operations": ["key:sign"],
     "password": "a password of somebody",
@@ -215,6 +226,27 @@ def test_who_gets_in(probe: Appliance, endpoint: str, caller: str) -> None:
     assert answer.status_code in expected, answer.text
     if answer.status_code in (403, 404):
         assert answer.json()["event"] > 0  # every refusal is on record
+
+
+@pytest.fixture(scope="module", params=["locked", "unprovisioned"])
+def closed(request: pytest.FixtureRequest, new_appliance: Callable[..., Appliance]) -> Appliance:
+    """An appliance that is not operational."""
+    if request.param == "unprovisioned":
+        return new_appliance("--no-provision")
+    appliance = new_appliance()
+    appliance.api("POST", "/lock")
+    return appliance
+
+
+@pytest.mark.parametrize("endpoint", sorted((set(MAY) | ELSEWHERE) - ALWAYS))
+def test_what_is_not_operational_says_so(closed: Appliance, endpoint: str) -> None:
+    """503 with a problem document to everybody, before anything is looked up or anybody is asked who he is."""
+    method, path = endpoint.split()
+    target, query, body = filled(path, DOCUMENT["paths"][f"/api/v1{path}"][method.lower()])
+    for header in ({"Authorization": "Bearer none"}, {}):
+        answer = closed.api(method, target, body, params=query, headers=header, check=False)
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["type"].removeprefix("urn:privyseal:problem:") in ("appliance-locked", "not-provisioned")
 
 
 def _ask(

@@ -15,8 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from privyseal.keeper import sealing
-from privyseal.keeper.domain import DomainKey
+from privyseal.keeper import sealing, slots
 from privyseal.keeper.pins import stretch
 from privyseal.operations.appliance import KnownKey
 from privyseal.store import appliance as appliance_rows
@@ -103,7 +102,7 @@ def secrets_of(appliance: Appliance, label: str) -> list[bytes]:
         salt = cores.get(connection, 1).pin_salt
     store.close()
     assert key is not None
-    domain = DomainKey.from_slot(slot.sealed, (appliance.data / "unlock.key").read_bytes())
+    domain = slots.open_slot(slots.decode(slot.sealed), (appliance.data / "unlock.key").read_bytes()).current
     record = KnownKey.of(key).record
     pkcs8 = sealing.open_inner(record, sealing.open_outer(domain, record), stretch(PIN, salt))
     return [pkcs8, *numbers(pkcs8)]

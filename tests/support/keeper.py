@@ -24,7 +24,7 @@ class Keeper:
         self._listener.bind(str(path))
         self._listener.listen()
         self.process = self._spawn()
-        self.slot = ask_once(path, frames.Provision(SECRET), frames.Slot)
+        self.slot = ask_once(path, frames.Provision(frames.Opener("key-file", SECRET)), frames.Slot)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         descriptor = self._listener.fileno()
@@ -39,7 +39,7 @@ class Keeper:
     def restart(self) -> None:
         """Start it again and unlock it."""
         self.process = self._spawn()
-        ask_once(self.path, frames.Unlock(self.slot.sealed, SECRET, ()), frames.Done)
+        ask_once(self.path, frames.Open((self.slot.sealed,), "key-file", SECRET, ()), frames.Opening)
 
     def stop(self) -> None:
         """End it, and close the socket."""

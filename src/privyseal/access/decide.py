@@ -17,6 +17,7 @@ INCLUDES_READ = frozenset(RULE_OPERATIONS)
 _BY_ROLE = {
     Role.ADMINISTRATOR: frozenset(
         {
+            Operation.APPLIANCE_MANAGE,
             Operation.AUDIT_READ,
             Operation.BACKUP_CREATE,
             Operation.BACKUP_MANAGE,

@@ -13,6 +13,8 @@ _STATUS: dict[type[Exception], int] = {
     errors.AccessRefusedError: REFUSED,
     errors.ApplianceLockedError: LOCKED,
     errors.ApprovalNeededError: REFUSED,
+    errors.NotProvisionedError: LOCKED,
+    errors.UnlockRefusedError: REFUSED,
     errors.InvalidSignatureError: DOES_NOT_VERIFY,
     errors.KeyNotFoundError: REFUSED,
     errors.PINIncorrectError: REFUSED,
@@ -23,7 +25,8 @@ _STATUS: dict[type[Exception], int] = {
     errors.UnauthenticatedError: REFUSED,
 }
 _HINTS: dict[type[Exception], str] = {
-    errors.ApplianceLockedError: "an administrator unlocks the appliance; privyseal state says when it is operational",
+    errors.ApplianceLockedError: "privyseal unlock; privyseal state says when it is operational",
+    errors.NotProvisionedError: "privyseal provision",
     errors.CertificateError: "--ca-file FILE, with the appliance's DIR/tls/ca.pem",
     errors.PINRequiredError: "--pin-file FILE, or - to read the PIN from stdin",
     errors.UnauthenticatedError: "check --user and --password-file, or PRIVYSEAL_USER and PRIVYSEAL_PASSWORD_FILE",

@@ -20,16 +20,21 @@ COMMANDS = {
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
+    "domain-key": "Rotate the domain key.",
     "group": "Put users into groups, to give them rules together.",
     "key": "Make, list, change and destroy keys.",
+    "lock": "Lock the appliance.",
     "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",
+    "provision": "Make an appliance out of an empty one.",
     "quorum": "Say what needs the approval of several people.",
     "restore": "Make an appliance out of a backup.",
     "rule": "Say who may do what with which keys.",
     "serve": "Run an appliance.",
     "sign": "Sign a file with a key of the appliance.",
     "state": "Say whether the appliance is operational.",
+    "unlock": "Unlock the appliance.",
+    "unlock-slot": "List, add, remove and rotate what unlocks the appliance.",
     "user": "Make, list and change users.",
     "verify": "Check a file's signature.",
 }
@@ -49,7 +54,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"privyseal.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"privyseal.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

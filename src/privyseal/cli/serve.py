@@ -34,6 +34,7 @@ FORMATS = ("json", "text")
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to answer.")
 @click.option("--database", metavar="URL", help="Of a PostgreSQL database; default: SQLite in the data folder.")
 @click.option("--database-file", metavar="FILE", help="A file that holds the URL, because it has a password in it.")
+@click.option("--provision/--no-provision", default=True, help="Whether the first start provisions; default: it does.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes answer.")
 @click.option("--checkpoint-file", metavar="FILE", help="Append signed checkpoints of the record to this file.")
 @click.option("--checkpoint-syslog", is_flag=True, help="Write them to the system's log.")
@@ -66,8 +67,9 @@ def command(
     checkpoint_syslog: bool,
     checkpoint_every: float,
     access_log: bool,
+    provision: bool,
 ) -> int:
-    """Run an appliance. The first start provisions it.
+    """Run an appliance. The first start provisions it, unless it is told to leave that to `privyseal provision`.
 
     The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
     generated and shown once.
@@ -90,6 +92,7 @@ def command(
                 key_file=_key_file(key_file, folder),
                 log_format=log_format,
                 access_log=access_log,
+                provision=provision,
                 checkpoints=Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every),
             )
         )

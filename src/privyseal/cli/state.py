@@ -14,7 +14,8 @@ from privyseal.cli.session import Session, pass_session
 def command(session: Session) -> int:
     """Print the appliance's state: unprovisioned, locked or operational. The exit status is 4 unless operational."""
     with appliance(session, anonymous=True) as there:
-        state = there.state()
-    if not output.document(session, {"state": state}) and not session.quiet:
-        click.echo(output.text(state))
-    return 0 if state == "operational" else LOCKED
+        now = there.unlocking()
+    if not output.document(session, now.document) and not session.quiet:
+        shares = f", {now.have} of {now.needed} shares are here" if now.have else ""
+        click.echo(output.text(now.state + shares))
+    return 0 if now.state == "operational" else LOCKED

@@ -12,10 +12,10 @@ Each method is one request of docs/reference/rest.md, except those that return a
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from privyseal.client import configuration as configurations
 from privyseal.client.configuration import Configuration
@@ -38,6 +38,7 @@ from privyseal.client.records import (
     take_objects,
     take_or_none,
 )
+from privyseal.client.unlocking import DomainKeyStatus, NewUnlockSlot, Unlocking, UnlockSlot, take_object
 
 
 class Appliance:
@@ -71,6 +72,67 @@ class Appliance:
     def state(self) -> str:
         """`unprovisioned`, `locked` or `operational`."""
         return take(self._connection.request("GET", "/state").document(), "state", str)
+
+    def unlocking(self) -> Unlocking:
+        """The state, and of shares that were given how many are here."""
+        return Unlocking.read(self._connection.request("GET", "/state").document())
+
+    def provision(self, *, password: str, node: str | None = None, unlock: Mapping[str, Any]) -> NewUnlockSlot:
+        """Make an appliance out of an empty one; `unlock` is the first unlock slot as for `add_unlock_slot`."""
+        body = {"password": password, "node": node, "unlock": {k: v for k, v in unlock.items() if v is not None}}
+        return NewUnlockSlot.read(
+            take_object(self._connection.request("POST", "/provision", body=body).document(), "slot")
+        )
+
+    def unlock(
+        self, *, passphrase: str | None = None, share: str | None = None, key_file: bytes | None = None
+    ) -> Unlocking:
+        """Unlock with a passphrase or a key file, or give one share; no user is needed."""
+        encoded = None if key_file is None else base64.b64encode(key_file).decode()
+        body = {"passphrase": passphrase, "share": share, "key_file": encoded}
+        return Unlocking.read(self._connection.request("POST", "/unlock", body=body).document())
+
+    def lock(self) -> None:
+        """Lock the appliance: nothing can be signed until somebody unlocks it."""
+        self._connection.request("POST", "/lock")
+
+    def unlock_slots(self) -> list[UnlockSlot]:
+        """What unlocks the appliance."""
+        document = self._connection.request("GET", "/unlock-slots").document()
+        return [UnlockSlot.read(each) for each in take_objects(document, "slots")]
+
+    def add_unlock_slot(
+        self, kind: str, *, passphrase: str | None = None, needed: int | None = None, total: int | None = None
+    ) -> NewUnlockSlot:
+        """Add a slot of kind `passphrase`, `key-file` or `shares`; what it opens with is given once."""
+        body = {"kind": kind, "passphrase": passphrase, "needed": needed, "total": total}
+        return NewUnlockSlot.read(self._connection.request("POST", "/unlock-slots", body=body).document())
+
+    def rotate_unlock_slot(
+        self,
+        number: int,
+        kind: str,
+        *,
+        passphrase: str | None = None,
+        needed: int | None = None,
+        total: int | None = None,
+    ) -> NewUnlockSlot:
+        """Replace a slot by a new one."""
+        body = {"kind": kind, "passphrase": passphrase, "needed": needed, "total": total}
+        path = f"/unlock-slots/{number}/rotate"
+        return NewUnlockSlot.read(self._connection.request("POST", path, body=body).document())
+
+    def remove_unlock_slot(self, number: int) -> None:
+        """Remove a slot, unless it is the last one."""
+        self._connection.request("DELETE", f"/unlock-slots/{number}")
+
+    def domain_key(self) -> DomainKeyStatus:
+        """Whether the domain key is being rotated, and how far that is."""
+        return DomainKeyStatus.read(self._connection.request("GET", "/domain-key").document())
+
+    def rotate_domain_key(self) -> DomainKeyStatus:
+        """Begin to rotate the domain key; it goes on in the background."""
+        return DomainKeyStatus.read(self._connection.request("POST", "/domain-key/rotate").document())
 
     def info(self) -> Info:
         """Product, version, state and the hardening in force."""

@@ -216,6 +216,18 @@ class ApplianceLockedError(ClientError):
     type = "appliance-locked"
 
 
+class NotProvisionedError(ClientError):
+    """The appliance is empty: it has neither a domain key nor an administrator yet."""
+
+    type = "not-provisioned"
+
+
+class UnlockRefusedError(ClientError):
+    """What was brought does not unlock the appliance; `detail` says which share has a typing mistake."""
+
+    type = "unlock-refused"
+
+
 class UnavailableError(ClientError):
     """The appliance is there but a part of it does not answer."""
 
@@ -250,6 +262,8 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         TooManyAttemptsError,
         InternalError,
         ApplianceLockedError,
+        NotProvisionedError,
+        UnlockRefusedError,
         UnavailableError,
     )
 }

@@ -24,7 +24,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info(_Record):
-    """The appliance itself; `hardening` says which protections of the keeper process are in force."""
+    """The appliance itself; `hardening` says which of the keeper's protections are in force, once it is unlocked."""
 
     product: str
     version: str
@@ -38,7 +38,7 @@ class Info(_Record):
             product=take(document, "product", str),
             version=take(document, "version", str),
             state=take(document, "state", str),
-            hardening=take(take(document, "keeper", dict), "hardening", dict),
+            hardening=take(take(document, "keeper", dict), "hardening", dict) if "keeper" in document else {},
             document=document,
         )
 

@@ -5,6 +5,7 @@ name that it signs under is made of its id, which is sealed with it.
 """
 
 import time
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.wire import frames, notes
 from privyseal.wire.frames import SealedKey
 
-TYPE = "audit:ed25519"
+TYPE = frames.AUDIT_KEY
 CORE = 0
 _ROOT_LENGTH = 32
 _POLICY = frames.encode_policy(frames.Policy(("checkpoint",), pin=False))
@@ -29,19 +30,21 @@ def generate(domain: DomainKey, key_id: str) -> frames.Generated:
     return frames.Generated(record, private.public_key().public_bytes_raw(), None)
 
 
-def sign_checkpoint(domain: DomainKey, request: frames.SignCheckpoint, uses: notes.Uses) -> frames.Note:
+def sign_checkpoint(
+    open_outer: Callable[[SealedKey], bytes], request: frames.SignCheckpoint, uses: notes.Uses
+) -> frames.Note:
     """Sign how long the record is and what the root of its tree is. Raises DamagedError, or ValueError for nonsense."""
     if len(request.root) != _ROOT_LENGTH or not 0 <= request.size < _LONGEST_RECORD:
         raise ValueError("a checkpoint has a size and a root of 32 bytes")
-    private = _open(domain, request.record)
+    private = _open(open_outer, request.record)
     origin = notes.ORIGIN + request.record.id
     checkpoint = notes.Checkpoint(origin, request.size, request.root, uses, int(time.time()))
     return frames.Note(notes.sign(notes.checkpoint_text(checkpoint), origin, private))
 
 
-def _open(domain: DomainKey, record: SealedKey) -> Ed25519PrivateKey:
+def _open(open_outer: Callable[[SealedKey], bytes], record: SealedKey) -> Ed25519PrivateKey:
     if record.type != TYPE or record.core != CORE:
         raise DamagedError("this is no audit key")
-    private = serialization.load_der_private_key(sealing.open_outer(domain, record), None)
+    private = serialization.load_der_private_key(open_outer(record), None)
     assert isinstance(private, Ed25519PrivateKey)  # noqa: S101 - its type is sealed with it
     return private

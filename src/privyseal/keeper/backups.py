@@ -21,10 +21,10 @@ _INFO = b"privyseal backup v1"
 
 
 class Contents(msgspec.Struct, frozen=True, array_like=True):
-    """What a backup's recipients get: the key of its chunks, and the domain key of the records in them."""
+    """What a backup's recipients get: the key of its chunks, and the domain key of the records in them (`Secrets`)."""
 
     file_key: bytes
-    domain: bytes
+    secrets: bytes
 
     def __repr__(self) -> str:
         return "Contents(…)"

@@ -42,6 +42,18 @@ class WrongPINError(Exception):
     """The PIN does not fit; the caller counts it before anybody is told."""
 
 
+class WrongSecretError(Exception):
+    """No unlock slot opens with this; the caller counts it before anybody is told."""
+
+
+class RecordDamagedError(Exception):
+    """The sealed record does not open. It may be one from before the domain key was rotated."""
+
+
+class NoSuccessorError(Exception):
+    """The keeper does not hold the domain key that the store speaks of."""
+
+
 class KeyUnknownError(Exception):
     """The keeper has forgotten this key; send the record along."""
 
@@ -59,6 +71,22 @@ class KeeperClient:
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._silent_beats = 0
+        self._change = -1
+        self.unlocked = False  # as far as is known here; the keeper tells every change
+
+    @property
+    def path(self) -> Path:
+        """Where the keeper listens."""
+        return self._path
+
+    async def watch(self) -> frames.Status:
+        """Learn the state now, and by itself from now on as long as the keeper lives. Raises UnavailableError."""
+        return await self.ask(frames.Watch(), frames.Status)
+
+    def _learn(self, answer: Answer) -> None:
+        """Learn the state where the answer arrives: later the keeper that gave it may be gone."""
+        if isinstance(answer, frames.Status) and answer.change >= self._change:  # else later news has overtaken it
+            self._change, self.unlocked = answer.change, answer.unlocked
 
     async def ask(self, request: Request, expected: type[_AnswerType]) -> _AnswerType:
         """Send a request and wait for its answer; a refusal is raised as the error it means."""
@@ -143,10 +171,14 @@ class KeeperClient:
             while True:
                 length = int.from_bytes(await reader.readexactly(4), "big")
                 answers = frames.answers(await reader.readexactly(length))
+                if answers and answers[0][0] == 0:  # news, not an answer
+                    self._learn(answers[0][1])
+                    continue
                 self._in_flight = False
                 self._silent_beats = 0
                 self._flush()
                 for number, answer in answers:
+                    self._learn(answer)
                     future = self._waiting.pop(number)
                     if not future.done():  # whoever asked has gone: an HTTP client that hung up
                         future.set_result(answer)
@@ -156,6 +188,7 @@ class KeeperClient:
             self._drop()
 
     def _drop(self) -> None:
+        self._change, self.unlocked = -1, False
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -201,6 +234,9 @@ _ERRORS: dict[str, Callable[[Refused], Exception]] = {
     frames.IMPORT_KEY: lambda answer: InvalidRequestError.of("import_key", answer.detail),
     frames.WRAPPED: lambda answer: InvalidRequestError.of("wrapped", answer.detail),
     frames.PUBLIC_KEY: lambda answer: InvalidRequestError.of("public_key", answer.detail),
+    frames.SECRET_INCORRECT: lambda answer: WrongSecretError(answer.detail),
+    frames.DAMAGED: lambda answer: RecordDamagedError(answer.detail),
+    frames.NO_SUCCESSOR: lambda answer: NoSuccessorError(answer.detail),
 }
 
 

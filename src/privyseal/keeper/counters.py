@@ -10,12 +10,13 @@ database; the record then shows two signatures of the same key with the same num
 import threading
 
 from privyseal.keeper import sealing
-from privyseal.keeper.domain import DamagedError, DomainKey
+from privyseal.keeper.custody import Custody
+from privyseal.keeper.domain import DamagedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.wire import frames
 from privyseal.wire.frames import SealedKey
 
-TYPE = "use-counter"
+TYPE = frames.USE_COUNTER
 """What stands for the key's type in the associated data, so that neither can be taken for the other."""
 _LENGTH = 8
 
@@ -23,44 +24,42 @@ _LENGTH = 8
 class Counters:
     """The counts that this process knows, by key id and version."""
 
-    def __init__(self) -> None:
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, int], int] = {}
 
-    def new(self, domain: DomainKey, record: SealedKey) -> bytes:
+    def new(self, record: SealedKey) -> bytes:
         """Seal the count of a key that was not used yet."""
-        return _seal(domain, record, 0)
+        return self.seal(record, 0)
 
-    def take(self, domain: DomainKey, record: SealedKey, counter: bytes | None, uses: int, limit: int) -> int:
+    def take(self, record: SealedKey, counter: bytes | None, uses: int, limit: int) -> int:
         """Take some uses of a key, before it is used; gives the number of the last. Raises RefusedError.
 
         A use that was taken is gone, also when the signature fails afterwards.
         """
         with self._lock:
-            count = self._current(domain, record, counter)
+            count = self._current(record, counter)
             if count + uses > limit:
                 raise RefusedError(frames.POLICY, f"the key's policy allows {limit} uses, and {count} are used up")
             self._counts[record.id, record.version] = count + uses
         return count + uses
 
-    def seal(self, domain: DomainKey, record: SealedKey, count: int) -> bytes:
+    def seal(self, record: SealedKey, count: int) -> bytes:
         """Seal a count that was taken."""
-        return _seal(domain, record, count)
+        blank = _record(record, b"")
+        return sealing.close(self._custody.domain(), blank, count.to_bytes(_LENGTH, "big"), None).sealed
 
-    def carried(self, domain: DomainKey, record: SealedKey, counter: bytes | None) -> bytes:
+    def carried(self, record: SealedKey, counter: bytes | None) -> bytes:
         """Seal the present count anew, for a key whose policy changes; without a counter there was no limit before."""
         known = self._counts.get((record.id, record.version), 0)
-        return _seal(domain, record, known if counter is None else self._current(domain, record, counter))
+        return self.seal(record, known if counter is None else self._current(record, counter))
 
-    def _current(self, domain: DomainKey, record: SealedKey, counter: bytes | None) -> int:
+    def _current(self, record: SealedKey, counter: bytes | None) -> int:
         if counter is None:
             raise DamagedError("a key with limited uses comes with its count")
-        count = int.from_bytes(sealing.open_outer(domain, _record(record, counter)), "big")
+        count = int.from_bytes(self._custody.open_outer(_record(record, counter)), "big")
         return max(count, self._counts.get((record.id, record.version), 0))
-
-
-def _seal(domain: DomainKey, record: SealedKey, count: int) -> bytes:
-    return sealing.close(domain, _record(record, b""), count.to_bytes(_LENGTH, "big"), None).sealed
 
 
 def _record(record: SealedKey, sealed: bytes) -> SealedKey:

@@ -6,7 +6,9 @@ Every derivation has a label of its own (RFC 5869, `info`), so that no two uses 
 import hashlib
 import hmac
 import os
+from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,15 +41,34 @@ def unseal(key: bytes, sealed: bytes, place: bytes) -> bytes:
         raise DamagedError("the record does not open") from error
 
 
+class TicketKey:
+    """What is left of a domain key that was replaced: it opens that one's tickets and nothing else."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        """Say nothing of the secret."""
+        return "TicketKey(…)"
+
+    def seal(self, plain: bytes) -> bytes:
+        """Seal a ticket's content."""
+        return seal(self._key, plain, b"ticket")
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Open a ticket; raises DamagedError."""
+        return unseal(self._key, sealed, b"ticket")
+
+
 class DomainKey:
     """The root of all secrets of an appliance: 256 random bits that nobody sees."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, tag_key: bytes | None = None) -> None:
         if len(secret) != KEY_LENGTH:
             raise DamagedError("a domain key has 32 bytes")
         self._secret = secret
-        self._ticket = derive(secret, b"privyseal ticket v1")
-        self._pin_tag = derive(secret, b"privyseal pin tag v1")
+        self._tickets = TicketKey(derive(secret, b"privyseal ticket v1"))
+        self._pin_tag = tag_key or derive(secret, b"privyseal pin tag v1")
 
     def __repr__(self) -> str:
         """Say nothing of the secret."""
@@ -56,32 +77,36 @@ class DomainKey:
     @classmethod
     def generate(cls) -> "DomainKey":
         """Make a new one."""
-        return cls(os.urandom(KEY_LENGTH))
+        return cls(os.urandom(KEY_LENGTH), os.urandom(KEY_LENGTH))
 
-    @classmethod
-    def from_slot(cls, slot: bytes, secret: bytes) -> "DomainKey":
-        """Open an unlock slot with what belongs to it; raises DamagedError."""
-        return cls(unseal(derive(secret, _SLOT), slot, _SLOT))
+    def successor(self) -> "DomainKey":
+        """Make the domain key that replaces this one. PIN tags stay: without the PINs nobody could make them anew."""
+        return DomainKey(os.urandom(KEY_LENGTH), self._pin_tag)
 
-    def to_slot(self, secret: bytes) -> bytes:
-        """Seal the domain key for an unlock slot."""
-        return seal(derive(secret, _SLOT), self._secret, _SLOT)
+    @property
+    def name(self) -> str:
+        """Give a public name for this domain key, from which nothing of it can be found out."""
+        return derive(self._secret, b"privyseal domain key name v1")[:16].hex()
 
-    def for_backup(self) -> bytes:
-        """Give the secret itself, which leaves the keeper only sealed for those who can open backups."""
-        return self._secret
+    def mark(self, what: bytes) -> bytes:
+        """Say that something is this domain key's own."""
+        return hmac.digest(derive(self._secret, b"privyseal slot mark v1"), what, hashlib.sha256)
 
     def key_for(self, key_id: str, version: int) -> bytes:
         """Give the sealing key of one version of one key."""
         return derive(self._secret, f"privyseal key v1 {key_id} {version}".encode())
 
+    def for_tickets(self) -> TicketKey:
+        """Give what opens this domain key's tickets, and nothing else."""
+        return self._tickets
+
     def seal_ticket(self, plain: bytes) -> bytes:
         """Seal a ticket's content."""
-        return seal(self._ticket, plain, b"ticket")
+        return self._tickets.seal(plain)
 
     def unseal_ticket(self, sealed: bytes) -> bytes:
         """Open a ticket; raises DamagedError."""
-        return unseal(self._ticket, sealed, b"ticket")
+        return self._tickets.unseal(sealed)
 
     def pin_tag(self, core: int, pin_key: bytes) -> bytes:
         """Give the 16 bytes under which the store finds the keys of a core that one PIN opens.
@@ -90,5 +115,25 @@ class DomainKey:
         """
         return hmac.digest(self._pin_tag, core.to_bytes(4, "big") + pin_key, hashlib.sha256)[:16]
 
+    def parts(self) -> tuple[bytes, bytes]:
+        """Give the domain key and the PIN tags' key, for a slot to seal and for nothing else."""
+        return self._secret, self._pin_tag
 
-_SLOT = b"privyseal unlock slot v1"
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What an unlock slot holds: the domain key, and while that is being replaced its successor."""
+
+    current: DomainKey
+    following: DomainKey | None = None
+
+    def encode(self) -> bytes:
+        """Write them down for a slot to seal."""
+        secret, tag_key = self.current.parts()
+        return msgspec.msgpack.encode((secret, tag_key, self.following.parts()[0] if self.following else None))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Secrets":
+        """Read what a slot held."""
+        secret, tag_key, following = msgspec.msgpack.decode(data, type=tuple[bytes, bytes, bytes | None])
+        return cls(DomainKey(secret, tag_key), DomainKey(following, tag_key) if following else None)

@@ -5,7 +5,6 @@ keyed hash. A key with a PIN is opened once and then used only for a proof whose
 """
 
 import hmac
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +14,13 @@ import msgspec
 
 from privyseal.keeper import auditing, backups, policies, sealing, signing
 from privyseal.keeper.counters import Counters
+from privyseal.keeper.custody import Custody, status
 from privyseal.keeper.domain import DamagedError, DomainKey
 from privyseal.keeper.life import LIFE, Life, Private
-from privyseal.keeper.pins import PINs, Remembered, TicketError, Tickets, UncountedError
+from privyseal.keeper.pins import PINs, Remembered, TicketError, UncountedError
 from privyseal.keeper.refused import RefusedError
+from privyseal.keeper.shares import ShareError
+from privyseal.keeper.slots import WrongSecretError
 from privyseal.keeper.uses import UseCounter
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
@@ -83,13 +85,11 @@ class Keyring:
 
     def __init__(self, hardening: dict[str, bool]) -> None:
         self._hardening = hardening
-        self._lock = threading.Lock()
-        self._domain: DomainKey | None = None
-        self._tickets: Tickets | None = None
+        self.custody = Custody()
         self._pins = PINs()
         self._uses = UseCounter()
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
-        self._counters = Counters()
+        self._counters = Counters(self.custody)
         self._life = Life(self, self._pins, self._counters)
         self._hits = self._misses = 0
 
@@ -130,9 +130,8 @@ class Keyring:
         limit = opened.policy.max_uses
         if limit is None:
             return Ready(opened, scheme, inputs)
-        domain = self.domain()
-        uses = self._counters.take(domain, opened.place, request.counter, len(inputs), limit)
-        return Ready(opened, scheme, inputs, uses, self._counters.seal(domain, opened.place, uses))
+        uses = self._counters.take(opened.place, request.counter, len(inputs), limit)
+        return Ready(opened, scheme, inputs, uses, self._counters.seal(opened.place, uses))
 
     def signed(self, ready: Ready, values: Sequence[bytes]) -> frames.Signatures:
         """Count what was signed; nothing leaves the keeper without a number."""
@@ -150,7 +149,7 @@ class Keyring:
         uses = self._uses.marked(request.count)
         if uses is None:
             raise RefusedError(frames.FAILED, "count the uses first")
-        return auditing.sign_checkpoint(self.domain(), request, uses)
+        return auditing.sign_checkpoint(self.custody.open_outer, request, uses)
 
     def is_quick(self, request: Request) -> bool:
         """Say whether a request is a few fast signatures with a key that is open, so that no thread is worth it."""
@@ -162,15 +161,7 @@ class Keyring:
 
     def domain(self) -> DomainKey:
         """Give the domain key; raises RefusedError while locked."""
-        if self._domain is None:
-            raise RefusedError(frames.LOCKED, "the appliance is locked")
-        return self._domain
-
-    def tickets(self) -> Tickets:
-        """Give the tickets; raises RefusedError while locked."""
-        if self._tickets is None:
-            raise RefusedError(frames.LOCKED, "the appliance is locked")
-        return self._tickets
+        return self.custody.domain()
 
     def _open(self, request: Sign) -> Opened:
         record = request.record
@@ -180,7 +171,7 @@ class Keyring:
             raise RefusedError(frames.POLICY, "the audit key signs checkpoints only")
         if sealing.name(record) != request.seal or record.core != request.core:
             raise RefusedError(frames.DAMAGED, "the record is not the one that was named")
-        inner = sealing.open_outer(self.domain(), record)
+        inner = self.custody.open_outer(record)
         opened = self._open_inner(record, inner, request)
         self._opened.put(request.seal, opened)
         return opened
@@ -197,7 +188,7 @@ class Keyring:
         record = request.record
         if record.core != request.core:
             raise RefusedError(frames.DAMAGED, "the key is not in this core")
-        return self._private(record, sealing.open_outer(self.domain(), record), request)
+        return self._private(record, self.custody.open_outer(record), request)
 
     def _private(self, record: SealedKey, inner: bytes, request: _Proven) -> Private:
         if not frames.policy(record.policy).pin:
@@ -222,23 +213,9 @@ class Keyring:
             case PINProof() as proof:
                 return self._pins.key(proof)
             case TicketProof(ticket=text):
-                return self.tickets().redeem(text, request.user, request.core)
+                return self.custody.tickets().redeem(text, request.user, request.core)
             case _:
                 raise RefusedError(frames.PIN_REQUIRED, "the key has a PIN")
-
-    def provision(self, request: frames.Provision) -> Answer:
-        """Make a domain key; refused when there is one already."""
-        with self._lock:
-            if self._domain is not None:
-                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
-            self._install(DomainKey.generate(), ())
-            return frames.Slot(self.domain().to_slot(request.secret))
-
-    def unlock(self, request: frames.Unlock) -> Answer:
-        """Open the domain key from a slot."""
-        with self._lock:
-            self._install(DomainKey.from_slot(request.slot, request.secret), request.ended)
-        return frames.Done()
 
     def backup_key(self, request: frames.BackupKey) -> Answer:
         """Say which public key a backup passphrase stands for."""
@@ -246,71 +223,71 @@ class Keyring:
 
     def seal_backup(self, request: frames.SealBackup) -> Answer:
         """Make the key of a backup and seal it with the domain key for everybody who may open it."""
-        contents = backups.Contents(backups.new_file_key(), self.domain().for_backup())
+        contents = backups.Contents(backups.new_file_key(), self.custody.secrets().encode())
         sealed = tuple(backups.seal(contents, recipient) for recipient in request.recipients)
         return frames.SealedBackup(contents.file_key, sealed)
 
     def open_backup(self, request: frames.OpenBackup) -> Answer:
         """Take the domain key from a backup; refused when there is one already."""
         contents = backups.unseal(request.sealed, request.secret, request.salt)
-        with self._lock:
-            if self._domain is not None:
-                raise RefusedError(frames.FAILED, "the keeper holds a domain key already")
-            self._install(DomainKey(contents.domain), ())
-            return frames.OpenedBackup(contents.file_key, self.domain().to_slot(request.slot_secret))
+        slot = self.custody.take_over(contents.secrets, request.slot_secret)
+        return frames.OpenedBackup(contents.file_key, slot)
 
     def lock(self) -> Answer:
         """Forget the domain key, every opened key and every PIN."""
-        with self._lock:
-            self._domain = self._tickets = None
-            self._opened.clear()
-            self._pins.clear()
-            self._life.forget()
+        self.custody.lock()
+        self._opened.clear()
+        self._pins.clear()
+        self._life.forget()
         return frames.Done()
-
-    def _install(self, domain: DomainKey, ended: tuple[str, ...]) -> None:
-        self._domain, self._tickets = domain, Tickets(domain, ended)
 
     def inspect(self) -> Answer:
         """Say whether the domain key is here, and which protections hold."""
-        return frames.Status(self._domain is not None, self._hardening)
+        return status(self.custody, self._hardening)
 
     def measure(self) -> Answer:
         """Give numbers for monitoring."""
-        return frames.Measured(self._domain is not None, len(self._opened), self._hits, self._misses)
+        return frames.Measured(self.custody.unlocked, len(self._opened), self._hits, self._misses)
 
     def login(self, request: frames.Login) -> Answer:
         """Turn a PIN into a ticket. Whether any key has this PIN, the tag tells the store."""
         domain = self.domain()
         pin_key = self._pins.key(request.proof)
-        ticket = self.tickets().issue(request.user, request.core, pin_key)
+        ticket = self.custody.tickets().issue(request.user, request.core, pin_key)
         return frames.LoggedIn(ticket.text, ticket.expires, domain.pin_tag(request.core, pin_key))
 
     def logout(self, request: frames.Logout) -> Answer:
         """End a ticket."""
-        ended = self.tickets().end(request.ticket, request.user, request.core)
+        ended = self.custody.tickets().end(request.ticket, request.user, request.core)
         return frames.TicketEnded(ended.id, ended.expires)
 
 
 _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
-    frames.BackupKey: Keyring.backup_key,
     **dict.fromkeys(LIFE, lambda keyring, request: keyring._life.handle(request)),  # noqa: SLF001 - our own
+    frames.AddSlot: lambda keyring, request: keyring.custody.add_slot(request),
+    frames.Adopt: lambda keyring, request: keyring.custody.adopt(request),
+    frames.BackupKey: Keyring.backup_key,
+    frames.Conclude: lambda keyring, request: keyring.custody.conclude(request),
     frames.CountUses: lambda keyring, _: keyring.count_uses(),
+    frames.Forget: lambda keyring, request: keyring.custody.forget(request),
     frames.GenerateAuditKey: lambda keyring, request: auditing.generate(keyring.domain(), request.id),
     frames.Inspect: lambda keyring, _: keyring.inspect(),
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
     frames.Logout: Keyring.logout,
     frames.Measure: lambda keyring, _: keyring.measure(),
+    frames.Open: lambda keyring, request: keyring.custody.open(request),
     frames.OpenBackup: Keyring.open_backup,
-    frames.Provision: Keyring.provision,
+    frames.Provision: lambda keyring, request: keyring.custody.provision(request),
+    frames.Reseal: lambda keyring, request: keyring.custody.reseal(request),
     frames.SealBackup: Keyring.seal_backup,
     frames.SignCheckpoint: Keyring.sign_checkpoint,
-    frames.Unlock: Keyring.unlock,
+    frames.Succeed: lambda keyring, request: keyring.custody.succeed(request),
+    frames.Watch: lambda keyring, _: keyring.inspect(),
 }
 
 
-def refusal(error: Exception) -> Refused:
+def refusal(error: Exception) -> Refused:  # noqa: PLR0911 - a table of errors
     """Turn an exception into the answer that may leave the keeper. What is unexpected leaves without its words."""
     match error:
         case RefusedError():
@@ -321,6 +298,8 @@ def refusal(error: Exception) -> Refused:
             return Refused(frames.TICKET_INVALID, str(error))
         case signing.ForeignKeyError():
             return Refused(frames.WRAPPED, str(error))
+        case WrongSecretError() | ShareError():
+            return Refused(frames.SECRET_INCORRECT, str(error))
         case DamagedError():
             return Refused(frames.DAMAGED, "the sealed record does not open: it was altered or is from elsewhere")
         case _:

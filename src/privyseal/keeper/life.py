@@ -109,8 +109,8 @@ class Life:
             raise DamagedError("a key with limited uses comes with its count")
         counter = None
         if policy.max_uses is not None:
-            counter = self._counters.carried(self._keyring.domain(), record, request.counter)
-        return frames.Resealed(record, counter)
+            counter = self._counters.carried(record, request.counter)
+        return frames.PolicyChanged(record, counter)
 
     def _rotate(self, request: frames.Rotate) -> Answer:
         pin_key = self._keyring.open_private(request).pin_key
@@ -165,7 +165,7 @@ class Life:
         record = sealing.close(domain, blank, signing.to_pkcs8(private), pin_key)
         tag = None if pin_key is None else domain.pin_tag(blank.core, pin_key)
         limited = frames.policy(blank.policy).max_uses is not None
-        counter = self._counters.new(domain, record) if limited else None
+        counter = self._counters.new(record) if limited else None
         return frames.Generated(record, signing.to_spki(private), tag, counter)
 
     def _new_pin_key(self, pin: str | None, salt: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ leaves this file to be remembered is a PIN.
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import threading
@@ -16,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from privyseal.keeper.domain import KEY_LENGTH, DamagedError, DomainKey
+from privyseal.keeper.domain import KEY_LENGTH, DamagedError, DomainKey, TicketKey
 from privyseal.wire.frames import PINProof
 
 TICKET_SECONDS = 3600
@@ -54,14 +55,15 @@ class Issued:
     expires: int
 
 
-def stretch(pin: str, salt: bytes) -> bytes:
+def stretch(pin: str, salt: bytes, iterations: int = 3, memory: int = 64 * 1024) -> bytes:
     """Turn a PIN into a key: Argon2id, 64 MiB and 3 passes (RFC 9106, section 4, second recommended option).
 
     One lane instead of four: OpenSSL's lanes share one thread pool in a process, and derivations at the same time
     starve each other in it until they fail.
     """
     with _ARGON2_AT_ONCE:
-        return Argon2id(salt=salt, length=KEY_LENGTH, iterations=3, lanes=1, memory_cost=64 * 1024).derive(pin.encode())
+        argon2 = Argon2id(salt=salt, length=KEY_LENGTH, iterations=iterations, lanes=1, memory_cost=memory)
+        return argon2.derive(pin.encode())
 
 
 _Value = TypeVar("_Value")
@@ -139,8 +141,13 @@ class Tickets:
 
     def __init__(self, domain: DomainKey, ended: tuple[str, ...] = ()) -> None:
         self._domain = domain
+        self._older: TicketKey | None = None
         self._ended = set(ended)
         self._read: Remembered[_Content] = Remembered(_REMEMBERED)
+
+    def rotate(self, domain: DomainKey) -> None:
+        """Seal new tickets with another domain key, and go on reading those of the present one."""
+        self._domain, self._older = domain, self._domain.for_tickets()
 
     def issue(self, user: str, core: int, pin_key: bytes) -> Issued:
         """Make a ticket that lasts an hour."""
@@ -176,6 +183,12 @@ class Tickets:
     def _open(self, text: str) -> _Content:
         try:
             sealed = base64.urlsafe_b64decode(text.encode())
-            return msgspec.msgpack.decode(self._domain.unseal_ticket(sealed), type=_Content)
+            return msgspec.msgpack.decode(self._unseal(sealed), type=_Content)
         except (DamagedError, ValueError) as error:  # msgspec's errors are ValueErrors, as are base64's
             raise TicketError("this is no ticket of this appliance; log in again") from error
+
+    def _unseal(self, sealed: bytes) -> bytes:
+        if self._older is not None:
+            with contextlib.suppress(DamagedError):
+                return self._older.unseal(sealed)
+        return self._domain.unseal_ticket(sealed)

@@ -35,10 +35,36 @@ class Pools:
         self.slow = ThreadPoolExecutor(_SLOW_THREADS, "slow")
 
 
+class Watchers:
+    """The connections that want to hear of every change of the state."""
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._lock = threading.Lock()
+
+    def add(self, connection: "Connection") -> None:
+        """Tell this one from now on."""
+        with self._lock:
+            self._connections.add(connection)
+
+    def remove(self, connection: "Connection") -> None:
+        """Tell this one no more."""
+        with self._lock:
+            self._connections.discard(connection)
+
+    def tell(self, status: Answer) -> None:
+        """Tell all, with the number that belongs to no request."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.send([(0, status)])
+
+
 class Connection:
     """One API worker's connection. Frames are read by one thread; answers may be written by any."""
 
-    def __init__(self, sock: socket.socket, keyring: Keyring, pools: Pools) -> None:
+    def __init__(self, sock: socket.socket, keyring: Keyring, pools: Pools, watchers: Watchers) -> None:
+        self._watchers = watchers
         self._sock = sock
         self._keyring = keyring
         self._pools = pools
@@ -46,6 +72,12 @@ class Connection:
 
     def serve(self) -> None:
         """Answer frames until the worker goes away or talks nonsense."""
+        try:
+            self._serve()
+        finally:
+            self._watchers.remove(self)
+
+    def _serve(self) -> None:
         with self._sock:
             stream = self._sock.makefile("rb")
             while body := _read_frame(stream):
@@ -63,7 +95,7 @@ class Connection:
                 quick.append((number, self._keyring.handle(request)))
             else:
                 self._start(number, request)
-        self._send(quick)
+        self.send(quick)
 
     def _start(self, number: int, request: Request) -> None:
         pool = self._pools.signing if isinstance(request, Sign) and not _stretches(request) else self._pools.slow
@@ -73,18 +105,29 @@ class Connection:
         if isinstance(request, Sign) and len(request.inputs) > 1:
             self._start_batch(number, request)
         else:
-            self._send([(number, self._keyring.handle(request))])
+            self.send([(number, self._managed(request))])
+
+    def _managed(self, request: Request) -> Answer:
+        """Carry out a request; whoever watches hears of a change of the state before the answer leaves."""
+        if isinstance(request, frames.Watch):
+            self._watchers.add(self)
+        before = self._keyring.custody.change
+        answer = self._keyring.handle(request)
+        if self._keyring.custody.change != before:
+            self._watchers.tell(self._keyring.inspect())
+        return answer
 
     def _start_batch(self, number: int, request: Sign) -> None:
         try:
             ready = self._keyring.ready(request)
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
-            self._send([(number, refusal(error))])
+            self.send([(number, refusal(error))])
             return
         signed = self._keyring.signed
-        Batch(ready, self._pools, signed, lambda answer: self._send([(number, answer)])).start()
+        Batch(ready, self._pools, signed, lambda answer: self.send([(number, answer)])).start()
 
-    def _send(self, messages: list[tuple[int, Answer]]) -> None:
+    def send(self, messages: list[tuple[int, Answer]]) -> None:
+        """Send answers in one frame."""
         data = frames.encode(messages)
         try:
             with self._writing:
@@ -149,7 +192,7 @@ def _is_ours(sock: socket.socket) -> bool:
 
 def serve(listener: socket.socket, keyring: Keyring) -> None:
     """Accept workers until the listening socket is closed."""
-    pools = Pools()
+    pools, watchers = Pools(), Watchers()
     while True:
         try:
             sock, _ = listener.accept()
@@ -159,7 +202,7 @@ def serve(listener: socket.socket, keyring: Keyring) -> None:
             _log.warning("refused a connection from another user")
             sock.close()
             continue
-        threading.Thread(target=Connection(sock, keyring, pools).serve, daemon=True).start()
+        threading.Thread(target=Connection(sock, keyring, pools, watchers).serve, daemon=True).start()
 
 
 def _end_with_parent() -> None:

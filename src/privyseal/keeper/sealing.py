@@ -21,7 +21,12 @@ def close(domain: DomainKey, record: SealedKey, private: bytes, pin_key: bytes |
     """Seal a private key into a record; with `pin_key` there are two layers."""
     where = place(record)
     inner = private if pin_key is None else seal(_inner_key(record, pin_key), private, where)
-    outer = seal(domain.key_for(record.id, record.version), inner, where)
+    return close_outer(domain, record, inner)
+
+
+def close_outer(domain: DomainKey, record: SealedKey, inner: bytes) -> SealedKey:
+    """Seal what `open_outer` gave, under any domain key."""
+    outer = seal(domain.key_for(record.id, record.version), inner, place(record))
     return msgspec.structs.replace(record, sealed=outer)
 
 

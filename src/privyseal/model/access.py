@@ -8,6 +8,7 @@ from datetime import datetime
 class Operation(enum.Enum):
     """What an access rule can allow, as resource:action. Alphabetical; a typo cannot pass."""
 
+    APPLIANCE_MANAGE = "appliance:manage"
     AUDIT_READ = "audit:read"
     BACKUP_CREATE = "backup:create"
     BACKUP_MANAGE = "backup:manage"

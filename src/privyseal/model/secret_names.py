@@ -6,6 +6,7 @@ SECRET_NAMES = frozenset(
     {
         "authorization",
         "idempotency-key",
+        "key_file",
         "new",
         "old",
         "passphrase",

@@ -113,6 +113,7 @@ class Appliance:
     """One API worker's view of the appliance.
 
     Attributes:
+        node: empty until it is provisioned.
         certificate: the file of the TLS certificate.
         kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
     """
@@ -131,6 +132,11 @@ class Appliance:
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
+    @property
+    def is_operational(self) -> bool:
+        """Whether signatures can be made, as far as this worker knows; `operations.gate` finds out when it is not."""
+        return self.keeper.unlocked and self.node != ""
+
     async def current(self) -> Snapshot:
         """Give the snapshot, read anew if anything has changed since.
 
@@ -145,6 +151,11 @@ class Appliance:
 
     async def _is_current(self) -> bool:
         return await asyncio.to_thread(_generation, self.store) == self.snapshot.generation
+
+
+def nothing_yet() -> Snapshot:
+    """Give the snapshot of an appliance that is not provisioned."""
+    return Snapshot(0, {}, {}, {}, frozenset())
 
 
 def load(store: Store) -> Snapshot:

@@ -46,7 +46,7 @@ async def change_policy(
     def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.ChangePolicy:
         return frames.ChangePolicy(caller.user.name, known.key.core, proof, known.record, policy, counter)
 
-    answer = await use(appliance, caller, known, secret, request, frames.Resealed)
+    answer = await use(appliance, caller, known, secret, request, frames.PolicyChanged)
     key = replace(known.key, sealed=answer.record.sealed, policy=answer.record.policy)
 
     def work(connection: Connection) -> Key:

@@ -31,6 +31,7 @@ from privyseal.model.access import User
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, once
 from privyseal.store.times import now_micros
 
@@ -146,6 +147,8 @@ def _outcome(error: PrivysealError) -> str:
 async def _perform(
     appliance: Appliance, credentials: Credentials, act: Act, operation: Callable[[Caller], Awaitable[_Result]]
 ) -> _Result:
+    if not appliance.is_operational:
+        await require_operational(appliance)
     for _ in range(_TRIES):
         snapshot = appliance.snapshot
         try:

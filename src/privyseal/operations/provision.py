@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privyseal.access.passwords import check_strength, hash_password
-from privyseal.errors import ConfigurationError
-from privyseal.keeper.client import ask_once
+from privyseal.errors import ConfigurationError, PrivysealError
+from privyseal.keeper.client import WrongSecretError, ask_once
 from privyseal.model.access import Role
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.manage_cores import blank_core
+from privyseal.state import Change, require, state_of
 from privyseal.store import appliance, attempts, cores, events, users
 from privyseal.store.store import Store
 from privyseal.store.times import now_micros
@@ -21,7 +22,7 @@ from privyseal.tls import write_private
 from privyseal.wire import frames
 
 ADMINISTRATOR = "admin"
-_KEY_FILE_LENGTH = 32
+KEY_FILE_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,64 @@ def is_provisioned(store: Store) -> bool:
         return appliance.node(connection) is not None
 
 
-def provision(store: Store, place: Place, node: str, password: str) -> None:
-    """Make an appliance out of an empty database. Raises InvalidRequestError for a weak password."""
+def provision(store: Store, keeper: Path, node: str, password: str, opener: frames.Opener) -> frames.Slot:
+    """Make an appliance out of an empty database.
+
+    The database's write lock makes this happen once, however many ask for it. A domain key that is in the keeper before
+    belongs to an attempt that came to nothing, so it is forgotten first.
+
+    Raises:
+        InvalidRequestError: a weak password, or shares that cannot be.
+        ConflictError: it is provisioned already.
+    """
     check_strength(password)
-    _make_key_file(place)
-    slot = ask_once(place.keeper, frames.Provision(key_file(place)), frames.Slot)
     stored = hash_password(password)
     event = Event(
         time=now_micros(), node=node, user=ADMINISTRATOR, operation="appliance:provision", outcome=Outcome.DONE
     )
     with store.write() as connection:
+        require(state_of(provisioned=appliance.node(connection) is not None, unlocked=False), Change.PROVISION)
         appliance.create(connection, node)
-        appliance.add_slot(connection, appliance.KEY_FILE, slot.sealed)
+        ask_once(keeper, frames.Lock(), frames.Done)
+        slot = ask_once(keeper, frames.Provision(opener), frames.Slot)
+        appliance.add_slot(connection, opener.way, slot.sealed)
         cores.add(connection, blank_core("core1", pin_required=True))
         users.add(connection, ADMINISTRATOR, Role.ADMINISTRATOR, stored)
         events.append(connection, [event])
+    return slot
 
 
-def unlock_with_key_file(store: Store, place: Place) -> None:
-    """Unlock the keeper at an unattended start. Raises ConfigurationError when the key file does not open the slot."""
+def provision_with_key_file(store: Store, place: Place, node: str, password: str) -> None:
+    """Provision for an unattended start, with a key file in the data directory."""
+    check_strength(password)
+    _make_key_file(place)
+    provision(store, place.keeper, node, password, frames.Opener(appliance.KEY_FILE, key_file(place)))
+
+
+def unlock_with_key_file(store: Store, place: Place) -> bool:
+    """Unlock the keeper at an unattended start; False when no slot is for a key file, so that somebody has to come.
+
+    Raises ConfigurationError when there is such a slot and the key file does not open it.
+    """
     with store.read() as connection:
-        slots = [slot for slot in appliance.slots(connection) if slot.kind == appliance.KEY_FILE]
+        slots = tuple(slot.sealed for slot in appliance.slots(connection) if slot.kind == appliance.KEY_FILE)
         ended = appliance.all_ended_tickets(connection)
     if not slots:
-        raise ConfigurationError("there is no key-file slot to unlock with")
-    ask_once(place.keeper, frames.Unlock(slots[0].sealed, key_file(place), ended), frames.Done)
+        return False
+    secret = key_file(place)
+    try:
+        ask_once(place.keeper, frames.Open(slots, appliance.KEY_FILE, secret, ended), frames.Opening)
+    except WrongSecretError as error:
+        raise ConfigurationError(f"the key file {place.key_file} opens no unlock slot of this appliance") from error
+    return True
+
+
+def try_key_file(store: Store, place: Place) -> str | None:
+    """Unlock with the key file if that is possible; else give the reason why the appliance stays locked."""
+    try:
+        return None if unlock_with_key_file(store, place) else "no unlock slot is for a key file"
+    except PrivysealError as error:
+        return str(error)
 
 
 def settle(store: Store) -> None:
@@ -79,7 +113,7 @@ def settle(store: Store) -> None:
 
 def new_key_file_secret() -> bytes:
     """Make what a key file holds."""
-    return os.urandom(_KEY_FILE_LENGTH)
+    return os.urandom(KEY_FILE_LENGTH)
 
 
 def _make_key_file(place: Place) -> None:
@@ -97,6 +131,6 @@ def key_file(place: Place) -> bytes:
         secret = place.key_file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the key file {place.key_file} cannot be used: {error.strerror}") from error
-    if len(secret) != _KEY_FILE_LENGTH:
-        raise ConfigurationError(f"the key file {place.key_file} has {len(secret)} bytes, not {_KEY_FILE_LENGTH}")
+    if len(secret) != KEY_FILE_LENGTH:
+        raise ConfigurationError(f"the key file {place.key_file} has {len(secret)} bytes, not {KEY_FILE_LENGTH}")
     return secret

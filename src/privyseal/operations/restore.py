@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from privyseal.errors import ConfigurationError, ConflictError, InvalidBackupError, UnavailableError
-from privyseal.keeper.client import ask_once
+from privyseal.keeper.client import RecordDamagedError, ask_once
 from privyseal.model.backups import PASSPHRASE
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned
@@ -100,7 +100,7 @@ def _open(keeper: Path, file: BinaryIO, secret: str, slot_secret: bytes) -> Chec
         request = frames.OpenBackup(recipient.sealed, secret, recipient.salt, slot_secret)
         try:
             answer = ask_once(keeper, request, frames.OpenedBackup)
-        except UnavailableError:  # this secret is for another recipient
+        except (RecordDamagedError, UnavailableError):  # this secret is for another recipient
             continue
         return Checked(header, answer.file_key, place, file.tell(), slot_secret, answer.slot)
     names = ", ".join(f"{one.name} ({one.kind})" for one in header.recipients)

@@ -1,17 +1,20 @@
 """Asking the keeper to use a key with a PIN, a ticket or neither; wrong PINs are counted before anybody is told."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from privyseal.access.attempts import pin_subjects
-from privyseal.errors import PINIncorrectError, StaleDecisionError
-from privyseal.keeper.client import KeyUnknownError, UncountedError, WrongPINError
+from privyseal.errors import PINIncorrectError, StaleDecisionError, UnavailableError
+from privyseal.keeper.client import KeyUnknownError, RecordDamagedError, UncountedError, WrongPINError
 from privyseal.model.mechanisms import Scheme
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.attempt import attempt
 from privyseal.operations.perform import Caller
+from privyseal.store import keys
+from privyseal.store.store import Store
 from privyseal.wire import frames, names
 
 _Answer = TypeVar("_Answer", bound=frames.Answer)
@@ -107,8 +110,29 @@ async def _ask(appliance: Appliance, known: KnownKey, request: _Using, expected:
     try:
         return await appliance.keeper.ask(request, expected)
     except KeyUnknownError:
-        with_record = msgspec.structs.replace(request, record=known.record)
-        return await appliance.keeper.ask(with_record, expected)
+        return await _ask_with_record(appliance, known, msgspec.structs.replace(request, record=known.record), expected)
+    except RecordDamagedError as error:  # the record came along already
+        raise await _damaged(appliance, known, error) from error
+
+
+async def _ask_with_record(appliance: Appliance, known: KnownKey, request: _Using, expected: type[_Answer]) -> _Answer:
+    """Ask with the record. One that does not open may be from before the domain key was rotated: then look anew."""
+    try:
+        return await appliance.keeper.ask(request, expected)
+    except RecordDamagedError as error:
+        raise await _damaged(appliance, known, error) from error
+
+
+async def _damaged(appliance: Appliance, known: KnownKey, error: RecordDamagedError) -> Exception:
+    if await asyncio.to_thread(_is_stored, appliance.store, known):
+        return UnavailableError(str(error))
+    return StaleDecisionError("the domain key was rotated")
+
+
+def _is_stored(store: Store, known: KnownKey) -> bool:
+    with store.read() as connection:
+        stored = keys.by_id(connection, known.key.core, known.key.id)
+    return stored is not None and stored.sealed == known.key.sealed
 
 
 def _sign(

@@ -21,6 +21,7 @@ from privyseal.errors import (
     PrivysealError,
 )
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
 from privyseal.rest.marks import Marked, marked
@@ -37,12 +38,17 @@ from privyseal.rest.routes import (
     keys,
     metrics,
     rules,
+    unlocking,
     users,
 )
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
 _STREAMS = frozenset({f"{PREFIX}/backup"})  # too long to be kept; whoever asks again gets a new one
+_OPEN = frozenset(
+    f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
+)
+"""What answers while the appliance is locked or not provisioned; everything else says 503 and looks nothing up."""
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
@@ -62,7 +68,9 @@ def framework() -> FastAPI:
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
     )
-    for routes in (appliance, cores, keys, key_life, users, groups, rules, approvals, audit, backup, metrics):
+    for routes in (
+        appliance, unlocking, cores, keys, key_life, users, groups, rules, approvals, audit, backup, metrics,
+    ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text
@@ -82,6 +90,12 @@ class _Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        try:
+            if not self._appliance.is_operational and scope["path"] not in _OPEN:
+                await require_operational(self._appliance)
+        except Exception as error:  # noqa: BLE001 - every error has a problem document, the unknown one too
+            await hot.send_problem(send, problem_of(error))
             return
         route = hot.match(scope)
         if route is not None:

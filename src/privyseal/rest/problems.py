@@ -41,6 +41,8 @@ _TABLE: dict[type[PrivysealError], tuple[str, int, str]] = {
     errors.InvalidRequestError: ("invalid-body", 422, "The request has wrong fields"),
     errors.SecretLockedError: ("pin-locked", 423, "Too many wrong PINs"),
     errors.TooManyAttemptsError: ("too-many-attempts", 429, "Wait before the next attempt"),
+    errors.UnlockRefusedError: ("unlock-refused", 403, "This does not unlock the appliance"),
+    errors.NotProvisionedError: ("not-provisioned", 503, "The appliance is not provisioned"),
     errors.ApplianceLockedError: ("appliance-locked", 503, "The appliance is locked"),
     errors.UnavailableError: ("unavailable", 503, "A part of the appliance does not answer"),
 }

@@ -1,13 +1,14 @@
 """The appliance's own row, its unlock slots, and the tickets that a logout ended."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from privyseal.store.tables import appliance, ended_tickets, unlock_slots
-from privyseal.store.times import now, to_micros
+from privyseal.store.times import from_micros, now, to_micros
 
-KEY_FILE = "key-file"
+KEY_FILE, PASSPHRASE, SHARES = "key-file", "passphrase", "shares"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class UnlockSlot:
     number: int
     kind: str
     sealed: bytes
+    created: datetime
 
 
 def create(connection: Connection, node: str) -> None:
@@ -29,9 +31,20 @@ def node(connection: Connection) -> str | None:
     return connection.execute(select(appliance.c.node)).scalar_one_or_none()
 
 
-def add_slot(connection: Connection, kind: str, sealed: bytes) -> None:
-    """Keep a sealed domain key."""
-    connection.execute(insert(unlock_slots).values(kind=kind, sealed=sealed, created=to_micros(now())))
+def add_slot(connection: Connection, kind: str, sealed: bytes) -> int:
+    """Keep a sealed domain key; gives the slot's number."""
+    query = insert(unlock_slots).values(kind=kind, sealed=sealed, created=to_micros(now()))
+    return int(connection.execute(query.returning(unlock_slots.c.number)).scalar_one())
+
+
+def remove_slot(connection: Connection, number: int) -> None:
+    """Remove a slot."""
+    connection.execute(delete(unlock_slots).where(unlock_slots.c.number == number))
+
+
+def replace_slot(connection: Connection, number: int, sealed: bytes) -> None:
+    """Keep another domain key in a slot."""
+    connection.execute(update(unlock_slots).where(unlock_slots.c.number == number).values(sealed=sealed))
 
 
 def replace_key_file_slot(connection: Connection, sealed: bytes) -> None:
@@ -42,8 +55,8 @@ def replace_key_file_slot(connection: Connection, sealed: bytes) -> None:
 
 def slots(connection: Connection) -> list[UnlockSlot]:
     """Give all unlock slots in the order in which they were made."""
-    query = select(unlock_slots.c.number, unlock_slots.c.kind, unlock_slots.c.sealed)
-    return [UnlockSlot(*row) for row in connection.execute(query.order_by(unlock_slots.c.number))]
+    query = select(unlock_slots).order_by(unlock_slots.c.number)
+    return [UnlockSlot(row.number, row.kind, row.sealed, from_micros(row.created)) for row in connection.execute(query)]
 
 
 def end_ticket(connection: Connection, ticket: str, expires: int) -> None:

@@ -261,6 +261,23 @@ leases = Table(
     Column("expires", BigInteger, nullable=False),
 )
 
+domain_rotation = Table(  # one row while the domain key is being rotated, else none
+    "domain_rotation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(32), nullable=False),  # the next domain key's public name
+    Column("user", String(64), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("source", Integer, nullable=False),  # which of `store.sealed.SOURCES`
+    Column("position", BigInteger, nullable=False),  # the number of the last record there that is done
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("damaged", Text, nullable=False),  # what does not open, so that the old key must stay; else empty
+    Column("driver", String(32), nullable=False),  # the worker that does it, until `lease` is over
+    Column("lease", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),
+)
+
 groups = Table(
     "groups",
     metadata,

@@ -86,18 +86,79 @@ class TicketProof(_Message, frozen=True, tag="ticket"):
     ticket: str
 
 
+class Opener(_Message, frozen=True):
+    """What a new unlock slot shall open with.
+
+    Attributes:
+        way: `key-file`, `passphrase` or `shares`.
+        secret: the file's content or the passphrase (UTF-8); nothing for shares, which the keeper makes.
+        needed, total: for shares, how many open the slot, and of how many.
+    """
+
+    way: str
+    secret: bytes = b""
+    needed: int = 0
+    total: int = 0
+
+
 class Provision(_Message, frozen=True, tag="provision"):
-    """Make a domain key and seal it under `secret`. Answer: `Slot`."""
+    """Make a domain key and an unlock slot for it. Answer: `Slot`."""
 
-    secret: bytes
+    opener: Opener
 
 
-class Unlock(_Message, frozen=True, tag="unlock"):
-    """Open the domain key from a slot. `ended` are the ids of tickets that a logout ended. Answer: `Done`."""
+class Open(_Message, frozen=True, tag="open"):
+    """Unlock with any of `slots`. Answer: `Opening`, or `Refused` with `secret-incorrect`.
 
-    slot: bytes
+    Attributes:
+        way: kind of the secret, and of the slots to try: `key-file`, `passphrase` or `share`.
+        secret: a key file's content, a passphrase or one share as text.
+    """
+
+    slots: tuple[bytes, ...]
+    way: str
     secret: bytes
     ended: tuple[str, ...]
+
+
+class AddSlot(_Message, frozen=True, tag="add-slot"):
+    """Make one more unlock slot. Answer: `Slot`."""
+
+    opener: Opener
+
+
+class Succeed(_Message, frozen=True, tag="succeed"):
+    """Make the next domain key, if there is none yet, and seal both for all `slots`. Answer: `Slots`."""
+
+    slots: tuple[bytes, ...]
+
+
+class Adopt(_Message, frozen=True, tag="adopt"):
+    """Seal with the next domain key of this name from now on: the store has the slots. Answer: `Done`."""
+
+    name: str
+
+
+class Reseal(_Message, frozen=True, tag="reseal"):
+    """Seal the outer layer of records with the next domain key. Answer: `Resealed`."""
+
+    records: tuple[SealedKey, ...]
+
+
+class Conclude(_Message, frozen=True, tag="conclude"):
+    """Seal the next domain key alone for all `slots`. Answer: `Slots`. The old one stays until `Forget`."""
+
+    slots: tuple[bytes, ...]
+
+
+class Forget(_Message, frozen=True, tag="forget"):
+    """Forget the old domain key, if all `slots` are the next one's. Answer: `Done`."""
+
+    slots: tuple[bytes, ...]
+
+
+class Watch(_Message, frozen=True, tag="watch"):
+    """Ask for the state now and, as messages with number 0, at every change. Answer: `Status`."""
 
 
 class Lock(_Message, frozen=True, tag="lock"):
@@ -282,16 +343,49 @@ class Done(_Message, frozen=True, tag="done"):
 
 
 class Slot(_Message, frozen=True, tag="slot"):
-    """A domain key sealed for one unlock slot."""
+    """A domain key sealed for one unlock slot, and the shares that open it if it is one for shares."""
 
     sealed: bytes
+    shares: tuple[str, ...] = ()
+
+
+class Slots(_Message, frozen=True, tag="slots"):
+    """Unlock slots in the order in which they were sent, and the public name of the next domain key."""
+
+    sealed: tuple[bytes, ...]
+    name: str
+
+
+class Opening(_Message, frozen=True, tag="opening"):
+    """How far the unlocking is. For shares: how many are here of how many that are needed."""
+
+    unlocked: bool
+    have: int
+    needed: int
+
+
+class Resealed(_Message, frozen=True, tag="resealed"):
+    """For each record its new `sealed`, or None where there is nothing to do; and which do not open at all."""
+
+    sealed: tuple[bytes | None, ...]
+    damaged: tuple[int, ...]
 
 
 class Status(_Message, frozen=True, tag="status"):
-    """The keeper's state and which protections are in force."""
+    """The keeper's state and which protections are in force.
+
+    Attributes:
+        change: grows with every change of the state, so that an older answer is known when it comes late.
+        have, needed: shares that wait for the others.
+        following: the name of the next domain key while records are being sealed with it.
+    """
 
     unlocked: bool
     hardening: dict[str, bool]
+    change: int = 0
+    have: int = 0
+    needed: int = 0
+    following: str | None = None
 
 
 class Measured(_Message, frozen=True, tag="measured"):
@@ -316,7 +410,7 @@ class Generated(_Message, frozen=True, tag="generated"):
     counter: bytes | None = None
 
 
-class Resealed(_Message, frozen=True, tag="resealed"):
+class PolicyChanged(_Message, frozen=True, tag="policy-changed"):
     """A key's record with its new policy, and its sealed count of uses when the policy limits them."""
 
     record: SealedKey
@@ -411,7 +505,13 @@ class Refused(_Message, frozen=True, tag="refused"):
     index: int | None = None
 
 
+AUDIT_KEY = "audit:ed25519"
+USE_COUNTER = "use-counter"
+"""What stands for a key's type in sealed records that are no keys of users; the audit key stands in core 0."""
+
 LOCKED = "locked"
+SECRET_INCORRECT = "secret-incorrect"  # noqa: S105 - a word
+NO_SUCCESSOR = "no-successor"
 UNKNOWN_KEY = "unknown-key"
 UNCOUNTED = "uncounted"
 PIN_REQUIRED = "pin-required"
@@ -428,11 +528,10 @@ FAILED = "failed"
 
 AuditRequest = GenerateAuditKey | CountUses | SignCheckpoint
 BackupRequest = BackupKey | SealBackup | OpenBackup
+CustodyRequest = Provision | Open | AddSlot | Succeed | Adopt | Reseal | Conclude | Forget | Lock
 KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
 Request = (
-    Provision
-    | Unlock
-    | Lock
+    Watch
     | Inspect
     | Measure
     | Generate
@@ -441,11 +540,15 @@ Request = (
     | Sign
     | AuditRequest
     | BackupRequest
+    | CustodyRequest
     | KeyLifeRequest
 )
 Answer = (
     Done
     | Slot
+    | Slots
+    | Opening
+    | Resealed
     | Status
     | Measured
     | Generated
@@ -455,7 +558,7 @@ Answer = (
     | BackupPublic
     | SealedBackup
     | OpenedBackup
-    | Resealed
+    | PolicyChanged
     | ImportKey
     | Exported
     | Counted

@@ -26,5 +26,5 @@ def keeper() -> Iterator[Keeper]:
 def keyring() -> Keyring:
     """A keyring with a fresh domain key, as it is inside the keeper."""
     ring = Keyring({})
-    assert isinstance(ring.handle(frames.Provision(SECRET)), frames.Slot)
+    assert isinstance(ring.handle(frames.Provision(frames.Opener("key-file", SECRET))), frames.Slot)
     return ring

@@ -108,19 +108,23 @@ def test_a_locked_keeper_does_nothing(keyring: Keyring, request_for: Callable[..
     """It forgets what was open; the slot's secret opens it again, and nothing else does."""
     record = generate(keyring)
     keyring.handle(sign(record))
-    slot = keyring.domain().to_slot(SECRET)
+    made = keyring.handle(frames.AddSlot(frames.Opener("key-file", SECRET)))
+    assert isinstance(made, frames.Slot)
+    slot = made.sealed
     keyring.handle(frames.Lock())
     assert code(keyring.handle(request_for(record))) == frames.LOCKED
-    assert keyring.handle(frames.Inspect()) == frames.Status(unlocked=False, hardening={})
-    for wrong in (frames.Unlock(slot, b"no", ()), frames.Unlock(SLOT_OF_ANOTHER, SECRET, ())):
-        assert code(keyring.handle(wrong)) == frames.DAMAGED
-    assert keyring.handle(frames.Unlock(slot, SECRET, ())) == frames.Done()
+    assert keyring.handle(frames.Inspect()) == frames.Status(unlocked=False, hardening={}, change=2)
+    for wrong in ((slot, b"no"), (SLOT_OF_ANOTHER, SECRET)):
+        answer = keyring.handle(frames.Open((wrong[0],), "key-file", wrong[1], ()))
+        assert code(answer) in (frames.DAMAGED, frames.SECRET_INCORRECT)
+    opening = keyring.handle(frames.Open((slot,), "key-file", SECRET, ()))
+    assert opening == frames.Opening(unlocked=True, have=0, needed=0)
     assert isinstance(keyring.handle(sign(record)), frames.Signatures)
 
 
 def test_a_keeper_is_provisioned_once(keyring: Keyring) -> None:
     """A second domain key would make every sealed key worthless."""
-    assert code(keyring.handle(frames.Provision(SECRET))) == frames.FAILED
+    assert code(keyring.handle(frames.Provision(frames.Opener("key-file", SECRET)))) == frames.FAILED
 
 
 def test_only_open_fast_keys_are_quick(keyring: Keyring) -> None:

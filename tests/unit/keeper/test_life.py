@@ -114,7 +114,7 @@ def test_pin_and_origin_are_the_keepers_to_say(keyring: Keyring) -> None:
     record = made(keyring, lie, pin=PIN).record
     assert frames.policy(record.policy) == replace(lie, pin=True, origin="generated")
     answer = keyring.handle(frames.ChangePolicy("alice", 1, PROOF, record, lie, None))
-    assert isinstance(answer, frames.Resealed)
+    assert isinstance(answer, frames.PolicyChanged)
     assert frames.policy(answer.record.policy) == replace(lie, pin=True, origin="generated")
     signed(keyring, sign(answer.record))
 
@@ -135,7 +135,7 @@ def test_a_policy_needs_the_pin_and_never_lets_a_key_out(keyring: Keyring) -> No
         assert code(keyring.handle(replace(change, **wrong))) == expected
     leaving = made(keyring, replace(ALL, exportable=True)).record
     off = keyring.handle(frames.ChangePolicy("alice", 1, None, leaving, policy, None))
-    assert isinstance(off, frames.Resealed)
+    assert isinstance(off, frames.PolicyChanged)
     on = frames.ChangePolicy("alice", 1, None, off.record, replace(policy, exportable=True), None)
     assert code(keyring.handle(on)) == frames.WANTED_POLICY
 
@@ -152,9 +152,15 @@ def test_uses_are_counted_whatever_counter_comes_back(keyring: Keyring) -> None:
     last = signed(keyring, replace(request, counter=first.counter))
     assert (last.uses, code(keyring.handle(request))) == (3, frames.POLICY)
     restarted = Keyring({})
-    slot = keyring.domain().to_slot(SECRET)
-    restarted.handle(frames.Unlock(slot, SECRET, ()))
+    restarted.handle(opening(keyring))
     assert code(restarted.handle(replace(request, counter=last.counter))) == frames.POLICY
+
+
+def opening(keyring: Keyring) -> frames.Open:
+    """What opens the keyring's domain key again, or in another one."""
+    slot = keyring.handle(frames.AddSlot(frames.Opener("key-file", SECRET)))
+    assert isinstance(slot, frames.Slot)
+    return frames.Open((slot.sealed,), "key-file", SECRET, ())
 
 
 def test_a_counter_is_no_key_and_holds_none(keyring: Keyring) -> None:
@@ -192,16 +198,16 @@ def test_a_limit_that_comes_goes_and_comes_back(keyring: Keyring) -> None:
     born = made(keyring, ALL)
     limited = replace(ALL, mechanisms=("ECDSA",), max_uses=2)
     first = keyring.handle(frames.ChangePolicy("alice", 1, None, born.record, limited, None))
-    assert isinstance(first, frames.Resealed)
+    assert isinstance(first, frames.PolicyChanged)
     assert first.counter is not None
     used = signed(keyring, replace(sign(first.record, None), counter=first.counter))
     more = frames.ChangePolicy("alice", 1, None, first.record, replace(limited, max_uses=9), used.counter)
     assert code(keyring.handle(replace(more, counter=None))) == frames.DAMAGED
     second = keyring.handle(more)
-    assert isinstance(second, frames.Resealed)
+    assert isinstance(second, frames.PolicyChanged)
     assert signed(keyring, replace(sign(second.record, None), counter=second.counter)).uses == 2
     free = keyring.handle(replace(more, policy=replace(limited, max_uses=None)))
-    assert isinstance(free, frames.Resealed)
+    assert isinstance(free, frames.PolicyChanged)
     assert free.counter is None
 
 
@@ -366,11 +372,11 @@ def test_an_import_key_serves_once_and_its_owner(keyring: Keyring, monkeypatch: 
     late = keyring.handle(frames.NewImportKey("alice", 1))
     assert isinstance(late, frames.ImportKey)
     assert datetime.fromtimestamp(late.expires, UTC) > datetime.now(UTC)
-    slot = keyring.domain().to_slot(SECRET)
+    unlocking = opening(keyring)
     keyring.handle(frames.Lock())
     assert code(keyring.handle(frames.NewImportKey("alice", 1))) == frames.LOCKED
     assert code(keyring.handle(replace(request, import_key=late.id))) == frames.LOCKED
-    keyring.handle(frames.Unlock(slot, SECRET, ()))
+    keyring.handle(unlocking)
     assert code(keyring.handle(replace(request, import_key=late.id))) == frames.IMPORT_KEY
 
 

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from privyseal.errors import ApplianceLockedError, InvalidRequestError, UnavailableError
 from privyseal.keeper import sealing
-from privyseal.keeper.client import KeeperClient, KeyUnknownError, ask_once
+from privyseal.keeper.client import KeeperClient, KeyUnknownError, NoSuccessorError, WrongSecretError, ask_once
 from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.wire import frames, primitives
-from support.keeper import Keeper
+from support.keeper import SECRET, Keeper
 
 DIGESTS = tuple(hashlib.sha256(bytes([number])).digest() for number in range(200))
 SCHEME = Scheme(Mechanism.ECDSA, Hash.SHA_256)
@@ -297,3 +297,44 @@ def test_a_curve_key_signs_raw_too(keeper: Keeper) -> None:
     assert len(raw) == 64
     assert isinstance(public, ec.EllipticCurvePublicKey)
     primitives.verify(public, SCHEME, DIGESTS[0], primitives.ecdsa_der(raw, 256))
+
+
+async def knows(watching: KeeperClient, *, unlocked: bool) -> None:
+    """Wait until a worker has heard of it."""
+    while watching.unlocked is not unlocked:  # noqa: ASYNC110 - the client has nothing to wait for
+        await asyncio.sleep(0.01)
+
+
+def test_a_worker_that_watches_knows_every_change(keeper: Keeper) -> None:
+    """It is told before whoever changed it gets the answer, and knows nothing any more when the keeper has died."""
+
+    async def work() -> None:
+        async with client(keeper.path) as watching, client(keeper.path) as other:
+            assert not watching.unlocked
+            assert (await watching.watch()).unlocked
+            assert watching.unlocked
+            await other.ask(frames.Lock(), frames.Done)
+            await knows(watching, unlocked=False)
+            with pytest.raises(WrongSecretError):
+                await other.ask(frames.Open((keeper.slot.sealed,), "key-file", b"no", ()), frames.Opening)
+            assert not watching.unlocked
+            await other.ask(frames.Open((keeper.slot.sealed,), "key-file", SECRET, ()), frames.Opening)
+            await knows(watching, unlocked=True)
+            with pytest.raises(NoSuccessorError):
+                await other.ask(frames.Adopt("none"), frames.Done)
+            await asyncio.to_thread(keeper.kill)
+            await knows(watching, unlocked=False)
+            await asyncio.to_thread(keeper.restart)
+            assert (await watching.watch()).unlocked
+
+    run(work())
+
+
+def test_older_news_does_not_undo_newer(keeper: Keeper) -> None:
+    """An answer that was overtaken on its way says nothing."""
+    opened = KeeperClient(keeper.path)
+    opened._learn(frames.Status(unlocked=True, hardening={}, change=5))
+    opened._learn(frames.Status(unlocked=False, hardening={}, change=4))
+    opened._learn(frames.Done())
+    assert opened.unlocked
+    assert opened.path == keeper.path

@@ -1,12 +1,13 @@
 """Sealed records open at their place, under their key and PIN, and nowhere else."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from privyseal.keeper import sealing
-from privyseal.keeper.domain import DamagedError, DomainKey, derive
+from privyseal.keeper import sealing, slots
+from privyseal.keeper.domain import DamagedError, DomainKey, Secrets, derive
 from privyseal.wire import frames
 
 DOMAIN, PIN_KEY = DomainKey(bytes(range(32))), b"p" * 32
@@ -65,13 +66,13 @@ def test_another_domain_key_or_pin_opens_nothing() -> None:
 
 def test_a_slot_opens_with_its_secret_only() -> None:
     """And gives back the same domain key."""
-    slot = DOMAIN.to_slot(b"secret")
-    assert DomainKey.from_slot(slot, b"secret").key_for("a", 1) == DOMAIN.key_for("a", 1)
-    for damaged in (slot[:-1], b"", slot[:12] + bytes(len(slot) - 12)):
-        with pytest.raises(DamagedError):
-            DomainKey.from_slot(damaged, b"secret")
-    with pytest.raises(DamagedError):
-        DomainKey.from_slot(slot, b"another")
+    slot = slots.make(Secrets(DOMAIN), frames.Opener("key-file", b"secret")).slot
+    assert slots.open_slot(slot, b"secret").current.key_for("a", 1) == DOMAIN.key_for("a", 1)
+    for damaged in (slot.sealed[:-1], b"", slot.sealed[:32] + bytes(len(slot.sealed) - 32)):
+        with pytest.raises(slots.WrongSecretError):
+            slots.open_slot(msgspec.structs.replace(slot, sealed=damaged), b"secret")
+    with pytest.raises(slots.WrongSecretError):
+        slots.open_slot(slot, b"another")
     with pytest.raises(DamagedError):
         DomainKey(b"too short")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privyseal.keeper import sealing
-from privyseal.keeper.domain import DamagedError, DomainKey
+from privyseal.keeper import sealing, slots
+from privyseal.keeper.domain import DamagedError, DomainKey, Secrets
 from privyseal.keeper.keyring import Keyring
 from privyseal.keeper.pins import PINs, TicketError, Tickets, UncountedError
 from privyseal.wire import frames
@@ -61,10 +61,10 @@ def test_no_bit_of_a_sealed_record_can_change(place: int, bit: int) -> None:
 
 def test_an_unlock_slot_opens_with_its_secret_only() -> None:
     """The domain key under the key file."""
-    slot = DOMAIN.to_slot(b"file")
-    assert DomainKey.from_slot(slot, b"file").key_for("x", 1) == DOMAIN.key_for("x", 1)
-    with pytest.raises(DamagedError):
-        DomainKey.from_slot(slot, b"other file")
+    slot = slots.make(Secrets(DOMAIN), frames.Opener("key-file", b"file")).slot
+    assert slots.open_slot(slot, b"file").current.key_for("x", 1) == DOMAIN.key_for("x", 1)
+    with pytest.raises(slots.WrongSecretError):
+        slots.open_slot(slot, b"other file")
 
 
 def test_a_ticket_is_for_one_user_and_core_and_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_pin_is_stretched_only_when_it_was_counted() -> None:
 def made() -> tuple[Keyring, frames.Generated]:
     """A keyring that is unlocked, and a P-256 key with a PIN in it."""
     keyring = Keyring({})
-    keyring.handle(frames.Provision(b"secret"))
+    keyring.handle(frames.Provision(frames.Opener("key-file", b"secret")))
     answer = keyring.handle(frames.Generate("ab" * 8, 1, "ec:P-256", "12345678", b"s" * 16))
     assert isinstance(answer, frames.Generated)
     return keyring, answer
@@ -149,7 +149,7 @@ def test_a_locked_keeper_signs_nothing(made: tuple[Keyring, frames.Generated]) -
     """Locking forgets opened keys and PINs; the same slot brings them back."""
     _, generated = made
     keyring = Keyring({})
-    slot = keyring.handle(frames.Provision(b"secret"))
+    slot = keyring.handle(frames.Provision(frames.Opener("key-file", b"secret")))
     assert isinstance(slot, frames.Slot)
     key = keyring.handle(frames.Generate("cd" * 8, 1, "ed25519", None, b"s" * 16))
     assert isinstance(key, frames.Generated)
@@ -162,8 +162,8 @@ def test_a_locked_keeper_signs_nothing(made: tuple[Keyring, frames.Generated]) -
         answer = keyring.handle(what)
         assert isinstance(answer, frames.Refused)
         assert answer.code == frames.LOCKED
-    assert isinstance(keyring.handle(frames.Unlock(slot.sealed, b"wrong", ())), frames.Refused)
-    assert isinstance(keyring.handle(frames.Unlock(slot.sealed, b"secret", ())), frames.Done)
+    assert isinstance(keyring.handle(frames.Open((slot.sealed,), "key-file", b"wrong", ())), frames.Refused)
+    assert isinstance(keyring.handle(frames.Open((slot.sealed,), "key-file", b"secret", ())), frames.Opening)
     assert isinstance(keyring.handle(request), frames.Signatures)
 
 

@@ -18,7 +18,7 @@ REQUESTS = st.one_of(
     st.builds(frames.GenerateAuditKey, TEXTS),
     st.just(frames.CountUses()),
     st.builds(frames.SignCheckpoint, RECORDS, NUMBERS, st.binary(), NUMBERS),
-    st.builds(frames.Unlock, st.binary(), st.binary(), st.lists(TEXTS).map(tuple)),
+    st.builds(frames.Open, st.lists(st.binary()).map(tuple), TEXTS, st.binary(), st.lists(TEXTS).map(tuple)),
     st.builds(
         frames.Sign, st.binary(), TEXTS, NUMBERS, TEXTS, st.none() | TEXTS, st.none() | NUMBERS, st.none() | TEXTS,
         TEXTS, st.lists(st.binary()).map(tuple), st.none() | PROOFS | st.builds(frames.TicketProof, TEXTS),

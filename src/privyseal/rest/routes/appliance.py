@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from privyseal import __version__
 from privyseal.errors import UnavailableError
 from privyseal.keeper.client import KeeperClient
+from privyseal.operations.gate import find_state
 from privyseal.rest.entrance import Enter
 from privyseal.state import State
 from privyseal.telemetry.metrics import SET_BACK
@@ -16,13 +17,13 @@ from privyseal.wire import frames
 router = APIRouter(tags=["appliance"])
 
 
+async def _state(request: Request) -> State:
+    return await find_state(request.app.state.appliance)
+
+
 async def _status(request: Request) -> frames.Status:
     keeper: KeeperClient = request.app.state.appliance.keeper
     return await keeper.ask(frames.Inspect(), frames.Status)
-
-
-def _state(status: frames.Status) -> State:
-    return State.OPERATIONAL if status.unlocked else State.LOCKED
 
 
 @router.get("/health/alive")
@@ -35,7 +36,7 @@ async def alive() -> dict[str, bool]:
 async def ready(request: Request, response: Response) -> dict[str, Any]:
     """Say whether signatures can be made; 503 while they cannot."""
     try:
-        state = _state(await _status(request)).value
+        state = (await _state(request)).value
     except UnavailableError:
         state = "unavailable"
     response.status_code = 200 if state == State.OPERATIONAL.value else 503
@@ -44,8 +45,13 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
 
 @router.get("/state")
 async def state(request: Request) -> dict[str, Any]:
-    """Give the appliance's state."""
-    return {"state": _state(await _status(request)).value, **_warnings(request)}
+    """Give the appliance's state, and of shares that were given how many are here."""
+    now = await _state(request)
+    document: dict[str, Any] = {"state": now.value, **_warnings(request)}
+    if now is State.LOCKED:
+        status = await _status(request)
+        document |= {"shares": {"have": status.have, "needed": status.needed}} if status.have else {}
+    return document
 
 
 def _warnings(request: Request) -> dict[str, list[str]]:
@@ -56,7 +62,10 @@ def _warnings(request: Request) -> dict[str, list[str]]:
 
 @router.get("/info")
 async def info(request: Request, enter: Enter) -> dict[str, Any]:
-    """Give version, state and the protections that are in force, to any user."""
+    """Give version, state and, to any user of an operational appliance, the protections that are in force."""
+    now = await _state(request)
+    if now is not State.OPERATIONAL:
+        return {"product": "Privyseal", "version": __version__, "state": now.value}
 
     async def work(_caller: object, _act: object) -> frames.Status:
         return await _status(request)
@@ -65,6 +74,6 @@ async def info(request: Request, enter: Enter) -> dict[str, Any]:
     return {
         "product": "Privyseal",
         "version": __version__,
-        "state": _state(status).value,
+        "state": now.value,
         "keeper": {"hardening": status.hardening},
     }
