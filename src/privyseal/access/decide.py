@@ -3,11 +3,11 @@
 Nothing is allowed by default. Administrators manage and cannot sign; everybody else needs a rule.
 """
 
-import re
 import shlex
 from collections.abc import Iterable
-from functools import lru_cache
 
+from privyseal.access.patterns import pattern
+from privyseal.access.scope import outside
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, User
 
 INCLUDES_READ = frozenset(RULE_OPERATIONS)
@@ -39,6 +39,8 @@ _BY_ROLE = {
 
 def by_role(user: User, operation: Operation) -> Decision:
     """Decide what a role alone decides: managing the appliance and reading the record."""
+    if (refusal := outside(user, operation)) is not None:
+        return refusal
     if operation in _BY_ROLE[user.role]:
         return Decision(allowed=True, reason=f"role {user.role.value} may {operation.value}")
     return Decision(
@@ -56,6 +58,8 @@ def decide(user: User, operation: Operation, core: int, label: str, rules: Itera
         label: the key's label, also of one that is about to be made.
         rules: the user's rules in this core.
     """
+    if user.scope is not None:
+        return outside(user, operation, core, label) or decide(user.scope.account, operation, core, label, rules)
     if operation in _BY_ROLE[user.role]:
         return by_role(user, operation)
     for rule in rules:
@@ -79,16 +83,6 @@ def missing_rule(user: str, operation: Operation, core: int, keys: str) -> str:
 def _quoted(word: str) -> str:
     """Quote a word for a shell, also where `shlex.quote` would not, so that every command looks alike."""
     return "'" + word.replace("'", "'\"'\"'") + "'"
-
-
-def pattern(keys: str) -> re.Pattern[str]:
-    """Turn a label pattern into a regular expression; `*` is any run of characters, the rest means itself."""
-    return _compiled(keys)
-
-
-@lru_cache(maxsize=4096)
-def _compiled(keys: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in keys.split("*")), re.DOTALL)
 
 
 def _covers(rule: AccessRule, operation: Operation) -> bool:

@@ -20,6 +20,7 @@ COMMANDS = {
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
+    "credential": "Make, list and revoke tokens that stand for users.",
     "key": "Make, list, change and destroy keys.",
     "metrics": "Print what the appliance measures of itself.",
     "pkcs11": "Find the PKCS#11 module.",

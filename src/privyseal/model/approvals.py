@@ -12,6 +12,7 @@ ADMINISTRATIVE = (
     "backup:remove-recipient",
     "core:delete",
     "core:update",
+    "credential:create",
     "quorum:create",
     "rule:create",
     "rule:delete",

@@ -19,9 +19,11 @@ from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, User
 from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
+from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
+from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
-from privyseal.store import approvals, attempts, cores, users
+from privyseal.store import approvals, attempts, cores, credentials, users
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
@@ -48,6 +50,7 @@ class Snapshot:
     cores: Mapping[int, Core]
     guarded: frozenset[str]
     quorums: tuple[Quorum, ...] = ()
+    credentials: Mapping[str, KnownCredential] = field(default_factory=dict)
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
 
     def core(self, ref: str) -> Core:
@@ -127,6 +130,7 @@ class Appliance:
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    last_uses: LastUses = field(default_factory=LastUses, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -149,16 +153,22 @@ class Appliance:
 def load(store: Store) -> Snapshot:
     """Read a snapshot."""
     with store.read() as connection:
+        accounts = {user.name: user for user in users.every(connection)}
         rules: dict[tuple[str, int], list[AccessRule]] = defaultdict(list)
         for rule in users.every_rule(connection):
             rules[rule.user, rule.core].append(rule)
         return Snapshot(
             generation=generation(connection),
-            users={user.name: user for user in users.every(connection)},
+            users=accounts,
             rules={place: tuple(found) for place, found in rules.items()},
             cores={core.number: core for core in cores.every(connection)},
             guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
             quorums=tuple(approvals.every_quorum(connection)),
+            credentials={
+                one.id: KnownCredential.of(one, accounts[one.user])
+                for one in credentials.every(connection)
+                if one.user in accounts  # two statements may see two states; the generation tells
+            },
         )
 
 

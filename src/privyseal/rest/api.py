@@ -26,7 +26,19 @@ from privyseal.rest import hot, openapi
 from privyseal.rest.marks import Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
-from privyseal.rest.routes import appliance, approvals, audit, backup, cores, key_life, keys, metrics, rules, users
+from privyseal.rest.routes import (
+    appliance,
+    approvals,
+    audit,
+    backup,
+    cores,
+    credentials,
+    key_life,
+    keys,
+    metrics,
+    rules,
+    users,
+)
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
@@ -50,7 +62,7 @@ def framework() -> FastAPI:
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
     )
-    for routes in (appliance, cores, keys, key_life, users, rules, approvals, audit, backup, metrics):
+    for routes in (appliance, cores, keys, key_life, users, credentials, rules, approvals, audit, backup, metrics):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
     app.add_exception_handler(Exception, _on_error)  # else Starlette would answer it in plain text

@@ -257,3 +257,19 @@ leases = Table(
     Column("holder", String(64), nullable=False),
     Column("expires", BigInteger, nullable=False),
 )
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(16), primary_key=True),  # public; the token names it
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("operations", Text),  # none means all that the user may
+    Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE")),
+    Column("keys", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+    Column("last_used", BigInteger),
+)
