@@ -51,8 +51,8 @@ class _Duration(click.ParamType[timedelta]):
 @click.option("--expires", type=_Duration(), default="90d", metavar="TIME", help="90d, 12h, ...; at most 366d.  [90d]")
 @click.option("-o", "--output", "file", required=True, metavar="FILE", help="Write the token here, a new file.")
 @pass_session
-def create(session: Session, file: str, expires: timedelta, operations: str | None, **scope: Any) -> None:
-    """Make a token for a host, to be used in a password's place. It is shown to nobody again."""
+def create(session: Session, /, file: str, expires: timedelta, operations: str | None, **scope: Any) -> None:
+    """Make a token that a host uses in a password's place. It is shown once, into a file."""
     listed = None if operations is None else [each.strip() for each in operations.split(",") if each.strip()]
     with appliance(session) as there, _new_file(Path(file)) as descriptor:
         try:

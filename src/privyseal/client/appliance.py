@@ -134,7 +134,7 @@ class Appliance:
         self._connection.request("PUT", "/users/me/password", body={"old": old, "new": new})
 
     def credentials(self, *, user: str | None = None) -> list[Credential]:
-        """The credentials, for administrators all; others name themselves."""
+        """The credentials: for administrators all, or those of `user`; for others their own."""
         document = self._connection.request("GET", "/credentials", query={"user": user}).document()
         return [Credential.read(each) for each in take_objects(document, "credentials")]
 

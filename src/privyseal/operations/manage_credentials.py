@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from privyseal.access.decide import by_role
 from privyseal.access.scope import NEVER
 from privyseal.access.tokens import new_token
 from privyseal.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -68,7 +69,9 @@ async def create_credential(appliance: Appliance, caller: Caller, act: Act, want
 
 
 async def list_credentials(appliance: Appliance, caller: Caller, user: str | None) -> list[Credential]:
-    """Give the credentials, all or those of a user. Users may see their own."""
+    """Give those of a user, or all; users may see their own, which is what they get without a name."""
+    if user is None and not by_role(caller.user, Operation.USER_MANAGE).allowed:
+        user = caller.user.name
     if user is None or user != caller.user.name:
         require_role(caller, Operation.USER_MANAGE)
     if user is not None and user not in caller.snapshot.users:
@@ -151,9 +154,8 @@ def _require_room(connection: Connection, made: Credential) -> None:
 
 def _words(made: Credential, lifetime: timedelta) -> str:
     """Say what is made, without its id: it is the same request whenever it is approved."""
-    operations = (
-        "whatever the user may" if made.operations is None else ",".join(sorted(one.value for one in made.operations))
-    )
+    listed = sorted(one.value for one in made.operations or ())
+    operations = "whatever the user may" if made.operations is None else ",".join(listed)
     where = "every core" if made.core is None else f"core {made.core}"
     return (
         f"credential '{made.name}' of user '{made.user}': {operations} with '{made.keys}' in {where}, "
