@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.appliance import Appliance
+from support.appliance import PIN, Appliance
 from support.processes import BIN
 from support.waiting import wait_until
 
@@ -98,7 +98,7 @@ def test_a_scope_is_kept(pair: Appliance) -> None:
     elsewhere = make(pair, "elsewhere", core=pair.api("POST", "/cores", {"name": "second"}).json()["number"])
     assert sign(pair, elsewhere["token"]).status_code == 403
     assert call(pair, elsewhere["token"], "GET", "/cores").json()["cores"] == []
-    assert call(pair, elsewhere["token"], "POST", "/cores/1/login", {"pin": "12345678"}).status_code == 403
+    assert call(pair, elsewhere["token"], "POST", "/cores/1/login", {"pin": PIN}).status_code == 403
 
 
 def test_a_scope_cannot_widen(pair: Appliance) -> None:
@@ -220,7 +220,7 @@ def test_administrators_name_operations(pair: Appliance) -> None:
     for body in ({"name": "all"}, {"name": "all", "operations": ["user:manage"]}, {"name": "all", "operations": []}):
         refused = pair.api("POST", "/credentials", body, check=False)
         assert refused.status_code == 422
-        assert refused.json()["errors"][0]["field"] == "operations"
+        assert refused.json()["errors"][0]["field"] == "body.operations"
     token = make(pair, "watch", "admin", operations=["audit:read"])["token"]
     assert call(pair, token, "GET", "/audit/events").status_code == 200
     assert call(pair, token, "GET", "/users").status_code == 403
@@ -310,6 +310,7 @@ def test_the_command_line(pair: Appliance, tmp_path: Path) -> None:
 
 def test_the_module_signs_with_one(pair: Appliance, module: Path, tmp_path: Path) -> None:
     """A host with nothing but a credential: no user name, no password."""
+    pair.add_key("release-2", pin=PIN)
     made = make(pair, "module", operations=["key:sign"], keys="release*")
     token = tmp_path / "host.token"
     token.write_text(made["token"] + "\n")
@@ -320,9 +321,9 @@ def test_the_module_signs_with_one(pair: Appliance, module: Path, tmp_path: Path
     )
     configuration.chmod(0o600)
     (tmp_path / "digest").write_bytes(hashlib.sha256(b"x").digest())
-    tool = ["pkcs11-tool", "--module", module, "--sign", "--mechanism", "ECDSA", "--label", "release-1"]
+    tool = ["pkcs11-tool", "--module", module, "--sign", "--mechanism", "ECDSA", "--label", "release-2"]
     done = subprocess.run(
-        [*tool, "--input-file", tmp_path / "digest", "--output-file", tmp_path / "signature"],
+        [*tool, "--login", "--pin", PIN, "--input-file", tmp_path / "digest", "--output-file", tmp_path / "signature"],
         capture_output=True, text=True, check=False, timeout=120,
         env={"PATH": os.environ["PATH"], "PRIVYSEAL_CONFIG": str(configuration)},
     )  # fmt: skip
