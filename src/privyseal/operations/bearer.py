@@ -82,5 +82,5 @@ def _write(store: Store, id_: str) -> None:
     try:
         with store.write() as connection:
             credentials.used(connection, id_, to_micros(now()))
-    except PrivysealError as error:  # nothing rests on it; the next hour has another chance
+    except (PrivysealError, OSError) as error:  # nothing rests on it; the next hour has another chance
         _log.warning("the last use of a credential was not noted: %s", error)
