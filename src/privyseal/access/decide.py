@@ -3,11 +3,11 @@
 Nothing is allowed by default. Administrators manage and cannot sign; everybody else needs a rule.
 """
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
+from privyseal.access.patterns import pattern
+from privyseal.access.scope import outside
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, Selector, User
 from privyseal.wire.names import is_key_id
 
@@ -41,6 +41,8 @@ _BY_ROLE = {
 
 def by_role(user: User, operation: Operation) -> Decision:
     """Decide what a role alone decides: managing the appliance and reading the record."""
+    if (refusal := outside(user, operation)) is not None:
+        return refusal
     if operation in _BY_ROLE[user.role]:
         return Decision(allowed=True, reason=f"role {user.role.value} may {operation.value}")
     return Decision(
@@ -68,6 +70,9 @@ def decide(
         key_id: None for a key that is about to be made.
         tags: the key's tags.
     """
+    if user.scope is not None:
+        without = user.scope.account
+        return outside(user, operation, core, label) or decide(without, operation, core, label, rules, key_id, tags)
     if user.role is not Role.OPERATOR:
         return by_role(user, operation)
     for rule in rules:
@@ -123,16 +128,6 @@ def _why(rule: AccessRule, operation: Operation) -> str:
 def _quoted(word: str) -> str:
     """Quote a word for a shell, also where `shlex.quote` would not, so that every command looks alike."""
     return "'" + word.replace("'", "'\"'\"'") + "'"
-
-
-def pattern(keys: str) -> re.Pattern[str]:
-    """Turn a label pattern into a regular expression; `*` is any run of characters, the rest means itself."""
-    return _compiled(keys)
-
-
-@lru_cache(maxsize=4096)
-def _compiled(keys: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in keys.split("*")), re.DOTALL)
 
 
 def _covers(rule: AccessRule, operation: Operation) -> bool:

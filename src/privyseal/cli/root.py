@@ -20,6 +20,7 @@ COMMANDS = {
     "backup": "Make backups, and say who can open them.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
+    "credential": "Make, list and revoke tokens that stand for users.",
     "domain-key": "Rotate the domain key.",
     "group": "Put users into groups, to give them rules together.",
     "key": "Make, list, change and destroy keys.",

@@ -26,11 +26,13 @@ from privyseal.client.records import (
     BackupRecipient,
     Checkpoint,
     Core,
+    Credential,
     Document,
     Event,
     Explanation,
     Group,
     Info,
+    NewCredential,
     Quorum,
     Rule,
     User,
@@ -193,6 +195,49 @@ class Appliance:
     def change_password(self, *, old: str, new: str) -> None:
         """Change the caller's own password."""
         self._connection.request("PUT", "/users/me/password", body={"old": old, "new": new})
+
+    def credentials(self, *, user: str | None = None) -> list[Credential]:
+        """The credentials: for administrators all, or those of `user`; for others their own."""
+        document = self._connection.request("GET", "/credentials", query={"user": user}).document()
+        return [Credential.read(each) for each in take_objects(document, "credentials")]
+
+    def credential(self, id_: str) -> Credential:
+        """One credential."""
+        return Credential.read(self._connection.request("GET", _credential(id_)).document())
+
+    def create_credential(
+        self,
+        name: str,
+        *,
+        user: str | None = None,
+        operations: Sequence[str] | None = None,
+        core: int | str | None = None,
+        keys: str | None = None,
+        expires_in: int | None = None,
+    ) -> NewCredential:
+        """Make a bearer token that stands for a user.
+
+        Args:
+            name: what it is called among that user's.
+            user: None means the caller.
+            operations: None means all that the user may; administrators have to name them.
+            core: None means every one.
+            keys: label pattern; None means every key.
+            expires_in: seconds, at most 366 days; None means 90 days.
+        """
+        body = {
+            "user": user,
+            "name": name,
+            "operations": None if operations is None else list(operations),
+            "core": core,
+            "keys": keys,
+            "expires_in": expires_in,
+        }
+        return NewCredential.read(self._connection.request("POST", "/credentials", body=body).document())
+
+    def revoke_credential(self, id_: str) -> None:
+        """End a credential at once."""
+        self._connection.request("DELETE", _credential(id_))
 
     def groups(self) -> list[Group]:
         """All groups, for administrators; for others their own."""
@@ -397,3 +442,7 @@ def _group(name: str) -> str:
 
 def _user(name: str) -> str:
     return f"/users/{path_part(name)}"
+
+
+def _credential(id_: str) -> str:
+    return f"/credentials/{path_part(id_)}"

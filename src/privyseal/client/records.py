@@ -270,6 +270,66 @@ class User(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Credential(_Record):
+    """A bearer token that stands for a user.
+
+    Attributes:
+        id: 16 hexadecimal digits, public.
+        operations: None for all that the user may.
+        core: None for every one.
+        keys: label pattern of the keys.
+        state: `active`, `expired` or `revoked`.
+        last_used: to the hour.
+    """
+
+    id: str
+    user: str
+    name: str
+    operations: tuple[str, ...] | None
+    core: int | None
+    keys: str
+    state: str
+    created: datetime
+    expires: datetime
+    last_used: datetime | None
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a Credential of docs/reference/rest.md."""
+        return cls(
+            id=take(document, "id", str),
+            user=take(document, "user", str),
+            name=take(document, "name", str),
+            operations=None if document.get("operations") is None else take_texts(document, "operations"),
+            core=take_or_none(document, "core", int),
+            keys=take(document, "keys", str),
+            state=take(document, "state", str),
+            created=take_time(document, "created"),
+            expires=take_time(document, "expires"),
+            last_used=None if document.get("last_used") is None else take_time(document, "last_used"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCredential:
+    """A credential that was just made, with the token that nobody can show again."""
+
+    credential: Credential
+    token: str = field(repr=False)
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `POST /credentials`."""
+        if document.get("token") is None:
+            raise UnexpectedAnswerError(
+                f"credential {document.get('id')} was made, and its token was lost on the way; revoke it, make another"
+            )
+        bare = {name: value for name, value in document.items() if name != "token"}
+        return cls(credential=Credential.read(bare), token=take(document, "token", str))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(_Record):
     """*user*, or everybody in *group*, may do *operations* in *core* with some keys.
 

@@ -51,17 +51,40 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person or a machine with an account. `password` is an Argon2id PHC string, never shown."""
+    """A person or a machine with an account. `password` is an Argon2id PHC string, never shown.
+
+    `scope` is what a credential leaves of what the user may; None for who logged in with a password.
+    """
 
     number: int
     name: str
     role: Role
     password: str
     created: datetime
+    scope: "Scope | None" = None
 
     def __repr__(self) -> str:
         """Leave the password hash out of every log and traceback."""
         return f"User({self.name!r}, {self.role.value})"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a credential is good for: never more than its user may.
+
+    Attributes:
+        credential: its public id.
+        account: the user as without the credential.
+        operations: None for all that the user may; for administrators, none at all.
+        core: the only core; None for every one.
+        keys: label pattern of the keys.
+    """
+
+    credential: str
+    account: User
+    operations: frozenset[Operation] | None
+    core: int | None
+    keys: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ ADMINISTRATIVE = (
     "backup:remove-recipient",
     "core:delete",
     "core:update",
+    "credential:create",
     "group:add-member",
     "group:delete",
     "group:remove-member",

@@ -19,9 +19,11 @@ from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, Group, User
 from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
+from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
+from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
-from privyseal.store import approvals, attempts, cores, groups, users
+from privyseal.store import approvals, attempts, cores, credentials, groups, users
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
@@ -48,6 +50,7 @@ class Snapshot:
     cores: Mapping[int, Core]
     guarded: frozenset[str]
     quorums: tuple[Quorum, ...] = ()
+    credentials: Mapping[str, KnownCredential] = field(default_factory=dict)
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
     groups: Mapping[str, Group] = field(default_factory=dict)
 
@@ -129,6 +132,7 @@ class Appliance:
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    last_uses: LastUses = field(default_factory=LastUses, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -162,14 +166,16 @@ def load(store: Store) -> Snapshot:
     """Read a snapshot: one state, so that no rule is older than the generation that it goes by."""
     with store.frozen() as connection:
         found = {group.name: group for group in groups.every(connection)}
+        accounts = {user.name: user for user in users.every(connection)}
         return Snapshot(
             generation=generation(connection),
-            users={user.name: user for user in users.every(connection)},
+            users=accounts,
             rules=_merged(users.every_rule(connection), found),
             cores={core.number: core for core in cores.every(connection)},
             guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
             quorums=tuple(approvals.every_quorum(connection)),
             groups=found,
+            credentials={one.id: KnownCredential.of(one, accounts[one.user]) for one in credentials.every(connection)},
         )
 
 

@@ -27,6 +27,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.look import look
 from privyseal.operations.perform import Act, Caller
+from privyseal.operations.require_person import require_person
 from privyseal.store import approvals, events
 from privyseal.store.store import generation
 from privyseal.store.times import now
@@ -104,7 +105,7 @@ def _find_or_request(appliance: Appliance, caller: Caller, act: Act, quorum: Quo
         if found is not None:
             return found
         made = approvals.request(connection, quorum, _blank(caller, act, quorum, bound, wanted.words))
-        asked = Act("approval:request", act.core, act.key, act.mechanism)
+        asked = Act("approval:request", act.core, act.key, act.mechanism, credential=act.credential)
         reason = f"request {made.number} for {act.operation}"
         events.append(connection, [asked.event(appliance, caller.user.name, Outcome.DONE, reason=reason)])
         return made
@@ -145,6 +146,7 @@ async def decide_approval(appliance: Appliance, caller: Caller, act: Act, number
     """
     found = await get_approval(appliance, caller, number)
     act.core, act.key = found.core, found.key
+    require_person(caller)
     _require_approver(caller, found)
     word = "approves" if agrees else "refuses"
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"{word} request {number}: {found.operation}")

@@ -7,6 +7,7 @@ nothing about the key.
 import asyncio
 
 from privyseal.access.decide import decide, missing_entry, missing_rule
+from privyseal.access.scope import outside_core
 from privyseal.errors import AccessRefusedError, KeyNotFoundError
 from privyseal.model.access import Decision, Operation, Role
 from privyseal.model.cores import Core
@@ -65,6 +66,9 @@ def decide_about(caller: Caller, operation: Operation, key: Key) -> Decision:
 
 def require_entry(caller: Caller, core: Core, operation: Operation, key_ref: str | None = None) -> None:
     """Refuse an operator without any rule in a core, before anything is looked up there; raises AccessRefusedError."""
+    refusal = outside_core(caller.user, core.number)
+    if refusal is not None:
+        raise AccessRefusedError(refusal)
     if caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core):
         return
     reason = f"user '{caller.user.name}' has no access rule in core {core.number}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from privyseal.access.decide import missing_entry
+from privyseal.access.scope import outside_core
 from privyseal.errors import AccessRefusedError
 from privyseal.model.access import Decision, Operation, Role
 from privyseal.model.event import Outcome
@@ -33,6 +34,9 @@ async def new_import_key(appliance: Appliance, caller: Caller, act: Act, core_re
     core = caller.snapshot.core(core_ref)
     act.core = core.number
     require_entry(caller, core, Operation.KEY_IMPORT)
+    refusal = outside_core(caller.user, core.number, Operation.KEY_IMPORT)
+    if refusal is not None:
+        raise AccessRefusedError(refusal)
     rules = caller.snapshot.rules_of(caller.user, core)
     if caller.user.role is not Role.OPERATOR:
         require_role(caller, Operation.KEY_IMPORT)

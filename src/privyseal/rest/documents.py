@@ -9,6 +9,7 @@ from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Group,
 from privyseal.model.approvals import Approval, Quorum
 from privyseal.model.backups import BackupRecipient
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
+from privyseal.model.credentials import Credential
 from privyseal.model.keys import Key
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
@@ -16,7 +17,7 @@ from privyseal.operations.manage_rules import MadeRule
 from privyseal.operations.manage_users import Account
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
-from privyseal.store.times import from_micros
+from privyseal.store.times import from_micros, now
 from privyseal.wire import frames, policies
 from privyseal.wire.uri import key_uri
 
@@ -111,6 +112,24 @@ def rule_document(rule: AccessRule) -> Document:
         "group": rule.group,
         "key_id": rule.keys if rule.selector is Selector.ID else None,
         "tag": rule.keys if rule.selector is Selector.TAG else None,
+    }
+
+
+def credential_document(credential: Credential) -> Document:
+    """Write a credential, without its token."""
+    operations = credential.operations
+    return {
+        "id": credential.id,
+        "user": credential.user,
+        "name": credential.name,
+        "operations": None if operations is None else sorted(operation.value for operation in operations),
+        "core": credential.core,
+        "keys": credential.keys,
+        "state": credential.state(now()),
+        "created": timestamp(credential.created),
+        "expires": timestamp(credential.expires),
+        "revoked": None if credential.revoked is None else timestamp(credential.revoked),
+        "last_used": None if credential.last_used is None else timestamp(credential.last_used),
     }
 
 

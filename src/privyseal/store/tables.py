@@ -302,3 +302,19 @@ key_tags = Table(
     Column("number", BigInteger, nullable=False),
     Index("ix_key_tags_core_tag_number", "core", "tag", "number"),
 )
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(16), primary_key=True),  # public; the token names it
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("operations", Text),  # none means all that the user may
+    Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE")),
+    Column("keys", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+    Column("last_used", BigInteger),
+)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privyseal.access.decide import by_role, decide, missing_entry, missing_rule, pattern
+from privyseal.access.decide import by_role, decide, missing_entry, missing_rule
+from privyseal.access.patterns import pattern
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Operation, Role, Selector, User
 from privyseal.store.times import now
 

@@ -53,7 +53,8 @@ async def keys(
         return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id, tag), cursor, limit)
 
     caller, page = await enter("key:list", work)
-    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}"'
+    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
+    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}{scope}"'
     if if_none_match == etag:
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag
