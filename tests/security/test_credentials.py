@@ -123,6 +123,8 @@ def test_rules_still_decide(pair: Appliance) -> None:
     [
         ("POST", "/credentials", {"name": "child"}),
         ("DELETE", "/credentials/{id}", None),
+        ("POST", "/approvals/1/approve", None),
+        ("POST", "/approvals/1/refuse", None),
         ("PUT", "/users/me/password", {"old": "password of alice", "new": "a new password of hers"}),
     ],
 )

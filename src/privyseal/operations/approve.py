@@ -144,9 +144,9 @@ async def decide_approval(appliance: Appliance, caller: Caller, act: Act, number
         AccessRefusedError: the caller is no approver of it, or made it.
         ConflictError: it does not wait any more, or the caller has voted.
     """
+    require_person(caller)
     found = await get_approval(appliance, caller, number)
     act.core, act.key = found.core, found.key
-    require_person(caller)
     _require_approver(caller, found)
     word = "approves" if agrees else "refuses"
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"{word} request {number}: {found.operation}")
