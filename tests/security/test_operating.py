@@ -221,7 +221,7 @@ def test_a_clock_behind_the_record_is_told(new_appliance: Callable[..., Applianc
     appliance.stop()
     engine = create_engine(f"sqlite:///{appliance.data / 'privyseal.db'}")
     with engine.begin() as connection:
-        connection.execute(text("UPDATE events SET time = time + 3600000000 WHERE number = 1"))
+        connection.execute(text("UPDATE events SET time = time + 3600000000"))
     engine.dispose()
     appliance.start()
     assert appliance.api("GET", "/state").json() == {"state": "operational", "warnings": ["clock-set-back"]}

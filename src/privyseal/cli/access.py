@@ -31,5 +31,7 @@ def explain(session: Session, user: str, core: int | str | None, operation: str,
         return
     verdict = output.style("allowed", colour="green") if answer.allowed else output.style("refused", colour="red")
     click.echo(f"{verdict}: {output.text(answer.reason)}")
+    if answer.group:
+        click.echo(f"group: {output.text(answer.group)}")
     if answer.missing_rule:
         click.echo(f"hint: {output.text(answer.missing_rule)}")

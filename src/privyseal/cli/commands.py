@@ -63,6 +63,12 @@ def version_option() -> Callable[[_Function], _Function]:
     return click.option("--version", type=int, metavar="N", help="Version of the key; default: the current one.")
 
 
+tag_option = click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="A word or NAME=VALUE; may be given several times."
+)
+"""`--tag`, as every command has it that makes a key."""
+
+
 class _Core(click.ParamType[int | str]):
     """A core by number or name."""
 

@@ -55,6 +55,8 @@ def _environment(session: Session) -> dict[str, str]:
     if session.user and session.user != environment.get("PRIVYSEAL_USER", session.user):
         environment.pop("PRIVYSEAL_PASSWORD", None)
         environment.pop("PRIVYSEAL_PASSWORD_FILE", None)
+    if session.user or session.password_file:  # who is named on the command line is meant, not the credential
+        environment.pop("PRIVYSEAL_CREDENTIAL_FILE", None)
     if session.password_file:
         environment.pop("PRIVYSEAL_PASSWORD", None)
     if session.password_file == secrets.STDIN:

@@ -66,4 +66,6 @@ def _hint(error: errors.ClientError, user: str | None) -> str | None:
         return f"an administrator types: privyseal user unlock {user or 'NAME'}"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:.0f} s"
+    if isinstance(error, errors.UnauthenticatedError) and error.detail.startswith(("credential", "the credential")):
+        return "check PRIVYSEAL_CREDENTIAL_FILE or credential_file; `privyseal credential create` makes a new one"
     return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), None)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from privyseal.cli import key_life, output, policies, secrets
-from privyseal.cli.commands import Group, core_option, version_option
+from privyseal.cli.commands import Group, core_option, tag_option, version_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
@@ -22,6 +22,7 @@ def command() -> None:
     examples=[
         "privyseal key create --core 1 --label release --type ec:P-256 --pin-file release.pin",
         "privyseal key create --label release --type rsa:4096",
+        "privyseal key create --label release --type ec:P-256 --tag env=prod --tag team=web",
         "privyseal key create --label ca --type ec:P-384 --hashes SHA-384 --no-raw-digest --not-after 2036-01-01",
     ],
 )
@@ -37,6 +38,7 @@ def command() -> None:
 )
 @click.option("--pin-file", metavar="FILE", help="File with its PIN, or - for stdin. A lost PIN is a lost key.")
 @click.option("--no-pin", is_flag=True, help="A key without a PIN, where the core allows it.")
+@tag_option
 @policies.options
 @click.option(
     "--exportable", is_flag=True, default=None, help="It may leave the appliance wrapped; decided now, for ever."
@@ -49,6 +51,7 @@ def create(
     label: str,
     key_type: str,
     pin_file: str | None,
+    tags: tuple[str, ...],
     *,
     no_pin: bool,
     **policy: Any,
@@ -57,17 +60,21 @@ def create(
     wanted = policies.wanted(**policy)
     pin = secrets.new_pin(pin_file, label, no_pin=no_pin)
     with appliance(session) as there, output.waiting(session, f"The appliance makes the key {label}"):
-        key = there.core(core).create_key(label, key_type, pin=pin, policy=wanted)
+        key = there.core(core).create_key(label, key_type, pin=pin, policy=wanted, tags=tags)
     show_key(session, key)
 
 
-@command.command("list", examples=["privyseal key list", "privyseal key list --core 2 --json"])
+@command.command(
+    "list",
+    examples=["privyseal key list", "privyseal key list --core 2 --json", "privyseal key list --tag env=prod"],
+)
 @core_option()
+@click.option("--tag", metavar="TAG", help="Only keys with this tag.")
 @pass_session
-def list_keys(session: Session, core: int | str | None) -> None:
+def list_keys(session: Session, core: int | str | None, tag: str | None) -> None:
     """List the keys that you may see."""
     with appliance(session) as there:
-        keys = list(there.core(core).keys())
+        keys = list(there.core(core).keys(tag=tag))
     if not output.document(session, {"keys": [key.document for key in keys], "next": None}):
         rows = [(key.label, key.type, key.pin, key.state, key.operations, key.id) for key in keys]
         output.table(("KEY", "TYPE", "PIN", "STATE", "YOU MAY", "ID"), rows)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from privyseal.cli import output, policies, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option
+from privyseal.cli.commands import core_option, tag_option
 from privyseal.cli.connect import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
@@ -20,6 +20,37 @@ from privyseal.client.verification import load_public_key
 _PIN_FILE = click.option(
     "--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked."
 )
+
+
+@command_of(
+    name="update",
+    examples=[
+        "privyseal key update release --label release-2026",
+        "privyseal key update release --tag env=prod --no-tag beta",
+    ],
+)
+@click.argument("key")
+@core_option()
+@click.option("--label", metavar="TEXT", help="A new label, unique in its core.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Put it on: a word or NAME=VALUE, in place of NAME's."
+)
+@click.option("--no-tag", "no_tags", multiple=True, metavar="TAG", help="Take it off: the whole tag, or its name.")
+@pass_session
+def update(
+    session: Session,
+    key: str,
+    core: int | str | None,
+    label: str | None,
+    tags: tuple[str, ...],
+    no_tags: tuple[str, ...],
+) -> None:
+    """Change a key's label and tags. Rules go by them: look with privyseal access explain what that changes."""
+    if label is None and not tags and not no_tags:
+        raise click.UsageError("give --label, --tag or --no-tag")
+    with appliance(session) as there:
+        record = there.core(core).key(key).update(label=label, add_tags=tags, remove_tags=no_tags)
+    show_key(session, record)
 
 
 @command_of(
@@ -192,6 +223,7 @@ def restore(session: Session, key: str, core: int | str | None) -> None:
 @click.option("--passphrase-file", metavar="FILE", help="File with the passphrase of FILE; else you are asked.")
 @click.option("--pin-file", metavar="FILE", help="File with its PIN, or - for stdin. A lost PIN is a lost key.")
 @click.option("--no-pin", is_flag=True, help="A key without a PIN, where the core allows it.")
+@tag_option
 @policies.options
 @click.option(
     "--exportable", is_flag=True, default=None, help="It may leave the appliance wrapped; decided now, for ever."
@@ -205,6 +237,7 @@ def take_in(
     label: str,
     passphrase_file: str | None,
     pin_file: str | None,
+    tags: tuple[str, ...],
     *,
     no_pin: bool,
     **words: Any,
@@ -217,7 +250,7 @@ def take_in(
     pkcs8 = _private_key(file, passphrase_file)
     pin = secrets.new_pin(pin_file, label, no_pin=no_pin)
     with appliance(session) as there, output.waiting(session, f"The appliance takes in the key {label}"):
-        key = there.core(core).import_key(label, pkcs8, pin=pin, policy=wanted)
+        key = there.core(core).import_key(label, pkcs8, pin=pin, policy=wanted, tags=tags)
     show_key(session, key)
 
 
@@ -259,5 +292,5 @@ def _private_key(file: str, passphrase_file: str | None) -> bytes:
         return read_private_key(content, passphrase)
 
 
-COMMANDS = (policy, rotate, versions, disable, enable, delete, restore, take_in, export)
+COMMANDS = (update, policy, rotate, versions, disable, enable, delete, restore, take_in, export)
 """What `privyseal key` has of these."""

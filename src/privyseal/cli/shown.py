@@ -18,6 +18,7 @@ def show_key(session: Session, key: Key) -> None:
             "PIN": key.pin,
             "mechanisms": key.mechanisms,
             "you may": key.operations,
+            **({"tags": key.tags} if key.tags else {}),
             "created": key.created,
             "URI": key.uri,
             "state": key.state if key.destroy_at is None else f"to be destroyed on {output.text(key.destroy_at)}",

@@ -26,10 +26,13 @@ from privyseal.client.records import (
     BackupRecipient,
     Checkpoint,
     Core,
+    Credential,
     Document,
     Event,
     Explanation,
+    Group,
     Info,
+    NewCredential,
     Quorum,
     Rule,
     User,
@@ -193,23 +196,130 @@ class Appliance:
         """Change the caller's own password."""
         self._connection.request("PUT", "/users/me/password", body={"old": old, "new": new})
 
-    def rules(self, *, user: str | None = None, core: int | str | None = None) -> list[Rule]:
-        """The access rules, all or those of one user or core."""
-        document = self._connection.request("GET", "/rules", query={"user": user, "core": core}).document()
+    def credentials(self, *, user: str | None = None) -> list[Credential]:
+        """The credentials: for administrators all, or those of `user`; for others their own."""
+        document = self._connection.request("GET", "/credentials", query={"user": user}).document()
+        return [Credential.read(each) for each in take_objects(document, "credentials")]
+
+    def credential(self, id_: str) -> Credential:
+        """One credential."""
+        return Credential.read(self._connection.request("GET", _credential(id_)).document())
+
+    def create_credential(
+        self,
+        name: str,
+        *,
+        user: str | None = None,
+        operations: Sequence[str] | None = None,
+        core: int | str | None = None,
+        keys: str | None = None,
+        expires_in: int | None = None,
+    ) -> NewCredential:
+        """Make a bearer token that stands for a user.
+
+        Args:
+            name: what it is called among that user's.
+            user: None means the caller.
+            operations: None means all that the user may; administrators have to name them.
+            core: None means every one.
+            keys: label pattern; None means every key.
+            expires_in: seconds, at most 366 days; None means 90 days.
+        """
+        body = {
+            "user": user,
+            "name": name,
+            "operations": None if operations is None else list(operations),
+            "core": core,
+            "keys": keys,
+            "expires_in": expires_in,
+        }
+        return NewCredential.read(self._connection.request("POST", "/credentials", body=body).document())
+
+    def revoke_credential(self, id_: str) -> None:
+        """End a credential at once."""
+        self._connection.request("DELETE", _credential(id_))
+
+    def groups(self) -> list[Group]:
+        """All groups, for administrators; for others their own."""
+        document = self._connection.request("GET", "/groups").document()
+        return [Group.read(each) for each in take_objects(document, "groups")]
+
+    def group(self, name: str) -> Group:
+        """One group, for administrators."""
+        return Group.read(self._connection.request("GET", _group(name)).document())
+
+    def create_group(self, name: str, *, members: Sequence[str] = ()) -> Group:
+        """Make a group; what its members may is said by rules that name it."""
+        body = {"name": name, "members": list(members)}
+        return Group.read(self._connection.request("POST", "/groups", body=body).document())
+
+    def add_member(self, name: str, user: str) -> Group:
+        """Put a user into a group."""
+        return Group.read(self._connection.request("PUT", f"{_group(name)}/members/{path_part(user)}").document())
+
+    def remove_member(self, name: str, user: str) -> Group:
+        """Take a user out of a group."""
+        return Group.read(self._connection.request("DELETE", f"{_group(name)}/members/{path_part(user)}").document())
+
+    def delete_group(self, name: str) -> None:
+        """Delete a group with the rules that name it."""
+        self._connection.request("DELETE", _group(name))
+
+    def rules(self, *, user: str | None = None, core: int | str | None = None, group: str | None = None) -> list[Rule]:
+        """The access rules, all or those of one user with the user's groups, of one group or core."""
+        query = {"user": user, "core": core, "group": group}
+        document = self._connection.request("GET", "/rules", query=query).document()
         return [Rule.read(each) for each in take_objects(document, "rules")]
 
     def rule(self, number: int) -> Rule:
         """One access rule."""
         return Rule.read(self._connection.request("GET", f"/rules/{number}").document())
 
-    def create_rule(self, *, user: str, core: int | str, operations: Sequence[str], keys: str) -> Rule:
-        """Allow `user` the `operations` (for example `key:sign`) with the keys in `core` whose label fits `keys`."""
-        body = {"user": user, "core": core, "operations": list(operations), "keys": keys}
+    def create_rule(
+        self,
+        *,
+        core: int | str,
+        operations: Sequence[str],
+        user: str | None = None,
+        group: str | None = None,
+        keys: str | None = None,
+        key_id: str | None = None,
+        tag: str | None = None,
+    ) -> Rule:
+        """Allow a user or a group the `operations` (for example `key:sign`) with some keys in `core`.
+
+        Args:
+            core: number or name.
+            operations: what is allowed; each includes `key:read`.
+            user: who may; or
+            group: whose members may. Give exactly one.
+            keys: a pattern of labels, where `*` is any run of characters; or
+            key_id: the id of one key; or
+            tag: a tag that the keys have. Give exactly one.
+        """
+        body = {
+            "user": user,
+            "group": group,
+            "core": core,
+            "operations": list(operations),
+            "keys": keys,
+            "key_id": key_id,
+            "tag": tag,
+        }
         return Rule.read(self._connection.request("POST", "/rules", body=body).document())
 
-    def update_rule(self, number: int, *, operations: Sequence[str] | None = None, keys: str | None = None) -> Rule:
-        """Change what is given and leave the rest."""
-        body = {"operations": None if operations is None else list(operations), "keys": keys}
+    def update_rule(
+        self,
+        number: int,
+        *,
+        operations: Sequence[str] | None = None,
+        keys: str | None = None,
+        key_id: str | None = None,
+        tag: str | None = None,
+    ) -> Rule:
+        """Change what is given and leave the rest; at most one of `keys`, `key_id` and `tag`."""
+        listed = None if operations is None else list(operations)
+        body = {"operations": listed, "keys": keys, "key_id": key_id, "tag": tag}
         return Rule.read(self._connection.request("PUT", f"/rules/{number}", body=body).document())
 
     def delete_rule(self, number: int) -> None:
@@ -326,5 +436,13 @@ class Appliance:
         return self._connection.lines("/audit/export", "privyseal-events")
 
 
+def _group(name: str) -> str:
+    return f"/groups/{path_part(name)}"
+
+
 def _user(name: str) -> str:
     return f"/users/{path_part(name)}"
+
+
+def _credential(id_: str) -> str:
+    return f"/credentials/{path_part(id_)}"

@@ -165,7 +165,9 @@ def parse(text: str, path: Path) -> Configuration:
 
 
 def override(configuration: Configuration, environment: Mapping[str, str]) -> Configuration:
-    """Let PRIVYSEAL_URL, _USER, _PASSWORD, _PASSWORD_FILE and _CA_FILE have their say; empty ones count as unset.
+    """Let PRIVYSEAL_URL, _USER, _PASSWORD, _PASSWORD_FILE, _CREDENTIAL_FILE and _CA_FILE have their say.
+
+    Empty ones count as unset. A credential goes before a password.
 
     Raises:
         ConfigurationError: one of them cannot be used.
@@ -176,10 +178,14 @@ def override(configuration: Configuration, environment: Mapping[str, str]) -> Co
         configuration = dataclasses.replace(configuration, ca_file=Path(ca_file), fingerprint=None)
     if user := environment.get("PRIVYSEAL_USER"):
         configuration = with_user(configuration, user)
+    if credential_file := environment.get("PRIVYSEAL_CREDENTIAL_FILE"):
+        return dataclasses.replace(configuration, credential_file=Path(credential_file))
     if password := environment.get("PRIVYSEAL_PASSWORD"):
-        return dataclasses.replace(configuration, password=password)
+        return dataclasses.replace(configuration, password=password, credential_file=None)
     if password_file := environment.get("PRIVYSEAL_PASSWORD_FILE"):
-        return dataclasses.replace(configuration, password=None, password_file=Path(password_file))
+        return dataclasses.replace(
+            configuration, password=None, password_file=Path(password_file), credential_file=None
+        )
     return configuration
 
 

@@ -98,11 +98,16 @@ class CoreClient:
         """
         self._connection.request("DELETE", self._path)
 
-    def keys(self, *, label: str | None = None) -> Iterator[Key]:
-        """The keys that the caller may see, in the order they were made; pages are fetched as needed."""
+    def keys(self, *, label: str | None = None, tag: str | None = None) -> Iterator[Key]:
+        """The keys that the caller may see, in the order they were made; pages are fetched as needed.
+
+        Args:
+            label: only the key with this label.
+            tag: only keys with this tag.
+        """
         cursor: str | None = None
         while True:
-            query = {"limit": 1000, "cursor": cursor, "label": label}
+            query = {"limit": 1000, "cursor": cursor, "label": label, "tag": tag}
             page = self._connection.request("GET", f"{self._path}/keys", query=query).document()
             yield from map(Key.read, take_objects(page, "keys"))
             cursor = page.get("next")
@@ -110,7 +115,13 @@ class CoreClient:
                 return
 
     def create_key(
-        self, label: str, key_type: str, *, pin: str | None = None, policy: Mapping[str, Any] | None = None
+        self,
+        label: str,
+        key_type: str,
+        *,
+        pin: str | None = None,
+        policy: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> Key:
         """Make a key.
 
@@ -119,13 +130,20 @@ class CoreClient:
             key_type: for example `ec:P-256`, `rsa:3072` or `ed25519`.
             pin: 8 to 128 characters. **A lost PIN is a lost key.** None where the core allows keys without.
             policy: what it may be used for, as docs/reference/rest.md has it; None allows everything but to leave.
+            tags: words or `name=value`, by which rules and lists can go.
         """
-        body = {"label": label, "type": key_type, "pin": pin, "policy": policy}
+        body = {"label": label, "type": key_type, "pin": pin, "policy": policy, "tags": list(tags)}
         answer = self._connection.request("POST", f"{self._path}/keys", body=body, timeout=GENERATION_TIMEOUT)
         return Key.read(answer.document())
 
     def import_key(
-        self, label: str, pkcs8: bytes, *, pin: str | None = None, policy: Mapping[str, Any] | None = None
+        self,
+        label: str,
+        pkcs8: bytes,
+        *,
+        pin: str | None = None,
+        policy: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> Key:
         """Take a key in that was not made there. It is wrapped here, so that only the appliance's keeper can read it.
 
@@ -134,12 +152,13 @@ class CoreClient:
             pkcs8: the private key as PKCS #8 in DER (RFC 5958), not encrypted; see `client.private_keys`.
             pin: as for `create_key`.
             policy: as for `create_key`.
+            tags: as for `create_key`.
 
         Raises:
             InvalidBodyError: the appliance keeps no such keys, or it is inconsistent.
         """
         made = self._connection.request("POST", f"{self._path}/import-key", timeout=GENERATION_TIMEOUT)
-        return self.import_wrapped(label, ImportKey.read(made.document()), pkcs8, pin=pin, policy=policy)
+        return self.import_wrapped(label, ImportKey.read(made.document()), pkcs8, pin=pin, policy=policy, tags=tags)
 
     def import_wrapped(
         self,
@@ -149,6 +168,7 @@ class CoreClient:
         *,
         pin: str | None = None,
         policy: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> Key:
         """As `import_key`, with an import key that is there already."""
         wrapping_key = keywrap.load_wrapping_key(import_key.public_key)
@@ -158,6 +178,7 @@ class CoreClient:
             "wrapped": _base64(keywrap.wrap(wrapping_key, pkcs8)),
             "pin": pin,
             "policy": policy,
+            "tags": list(tags),
         }
         return Key.read(self._connection.request("POST", f"{self._path}/import", body=body).document())
 
@@ -263,6 +284,17 @@ class KeyClient:
     def restore(self) -> Key:
         """Take back that this key shall be destroyed."""
         return self._answer("POST", "restore", {})
+
+    def update(self, *, label: str | None = None, add_tags: Sequence[str] = (), remove_tags: Sequence[str] = ()) -> Key:
+        """Change label and tags; the id stays.
+
+        Args:
+            label: None means it stays.
+            add_tags: each takes the place of the tag of the same name.
+            remove_tags: whole tags, or names of tags whatever their value.
+        """
+        body = {"label": label, "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+        return Key.read(self._connection.request("PUT", self._path, body=body).document())
 
     def disable(self) -> Key:
         """Let this key refuse use."""

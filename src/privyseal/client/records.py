@@ -103,6 +103,7 @@ class Key(_Record):
         destroy_at: when it will be destroyed.
         origin: `generated` on the appliance, or `imported`.
         policy: what it may be used for, as docs/reference/rest.md has it.
+        tags: words and `name=value`, by which rules and lists can go.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Key(_Record):
     destroy_at: datetime | None = None
     origin: str = "generated"
     policy: Document = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -144,6 +146,7 @@ class Key(_Record):
             destroy_at=None if document.get("destroy_at") is None else take_time(document, "destroy_at"),
             origin=take_or_none(document, "origin", str) or "generated",
             policy=take_or_none(document, "policy", dict) or {},
+            tags=take_texts(document, "tags") if "tags" in document else (),
             document=document,
         )
 
@@ -267,25 +270,117 @@ class User(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Credential(_Record):
+    """A bearer token that stands for a user.
+
+    Attributes:
+        id: 16 hexadecimal digits, public.
+        operations: None for all that the user may.
+        core: None for every one.
+        keys: label pattern of the keys.
+        state: `active`, `expired` or `revoked`.
+        last_used: to the hour.
+    """
+
+    id: str
+    user: str
+    name: str
+    operations: tuple[str, ...] | None
+    core: int | None
+    keys: str
+    state: str
+    created: datetime
+    expires: datetime
+    last_used: datetime | None
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a Credential of docs/reference/rest.md."""
+        return cls(
+            id=take(document, "id", str),
+            user=take(document, "user", str),
+            name=take(document, "name", str),
+            operations=None if document.get("operations") is None else take_texts(document, "operations"),
+            core=take_or_none(document, "core", int),
+            keys=take(document, "keys", str),
+            state=take(document, "state", str),
+            created=take_time(document, "created"),
+            expires=take_time(document, "expires"),
+            last_used=None if document.get("last_used") is None else take_time(document, "last_used"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCredential:
+    """A credential that was just made, with the token that nobody can show again."""
+
+    credential: Credential
+    token: str = field(repr=False)
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `POST /credentials`."""
+        if document.get("token") is None:
+            raise UnexpectedAnswerError(
+                f"credential {document.get('id')} was made, and its token was lost on the way; revoke it, make another"
+            )
+        bare = {name: value for name, value in document.items() if name != "token"}
+        return cls(credential=Credential.read(bare), token=take(document, "token", str))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(_Record):
-    """*user* may do *operations* in *core* with the keys whose label fits *keys* (`*` is any run of characters)."""
+    """*user*, or everybody in *group*, may do *operations* in *core* with some keys.
+
+    Attributes:
+        keys, key_id, tag: which keys, by exactly one of a label pattern (`*` is any run of characters), an id or a tag.
+        warnings: what may not have been meant, when it was made or changed just now.
+    """
 
     number: int
-    user: str
+    user: str | None
     core: int
     operations: tuple[str, ...]
-    keys: str
+    keys: str | None
     created: datetime
+    group: str | None = None
+    key_id: str | None = None
+    tag: str | None = None
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def read(cls, document: Document) -> Self:
         """From a rule of docs/reference/rest.md."""
         return cls(
             number=take(document, "number", int),
-            user=take(document, "user", str),
+            user=take_or_none(document, "user", str),
             core=take(document, "core", int),
             operations=take_texts(document, "operations"),
-            keys=take(document, "keys", str),
+            keys=take_or_none(document, "keys", str),
+            created=take_time(document, "created"),
+            group=take_or_none(document, "group", str),
+            key_id=take_or_none(document, "key_id", str),
+            tag=take_or_none(document, "tag", str),
+            warnings=take_texts(document, "warnings") if "warnings" in document else (),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group(_Record):
+    """Users for whom the same rules hold; `members` are their names."""
+
+    name: str
+    members: tuple[str, ...]
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a group of docs/reference/rest.md."""
+        return cls(
+            name=take(document, "name", str),
+            members=take_texts(document, "members"),
             created=take_time(document, "created"),
             document=document,
         )
@@ -385,12 +480,17 @@ class BackupRecipient(_Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(_Record):
-    """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it."""
+    """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it.
+
+    Attributes:
+        group: the group that the rule is for, None when it is for the user.
+    """
 
     allowed: bool
     reason: str
     rule: int | None
     missing_rule: str | None
+    group: str | None = None
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -400,6 +500,7 @@ class Explanation(_Record):
             reason=take(document, "reason", str),
             rule=take_or_none(document, "rule", int),
             missing_rule=take_or_none(document, "missing_rule", str),
+            group=take_or_none(document, "group", str),
             document=document,
         )
 

@@ -122,7 +122,9 @@ class Custody:
 
         Raises WrongSecretError, ShareError, DamagedError.
         """
-        known = [slots.decode(data) for data in request.slots]
+        known = [slots.decode(data) for data in request.slots if not slots.is_first_form(data)]
+        if request.way == slots.KEY_FILE and not known:
+            return self._open_first_form(request)
         if request.way == "share":
             return self._take(known, request)
         for slot in known:
@@ -137,6 +139,19 @@ class Custody:
                 with self._lock:
                     self._install(opened, request.ended)
                 return frames.Opening(unlocked=True, have=0, needed=0)
+        raise WrongSecretError("no slot opens with this")
+
+    def _open_first_form(self, request: frames.Open) -> Answer:
+        """Open the key-file slot of an appliance of the first schema, and make one of today's form for it."""
+        for data in request.slots:
+            try:
+                secrets = slots.open_first_form(data, request.secret)
+            except DamagedError:
+                continue
+            with self._lock:
+                self._install(secrets, request.ended)
+            renewed = _make(secrets, frames.Opener(slots.KEY_FILE, request.secret)).sealed
+            return frames.Opening(unlocked=True, have=0, needed=0, renewed=renewed)
         raise WrongSecretError("no slot opens with this")
 
     def _take(self, known: list[Slot], request: frames.Open) -> Answer:

@@ -25,6 +25,8 @@ KEY_FILE, PASSPHRASE, SHARES = "key-file", "passphrase", "shares"
 ITERATIONS, MEMORY = 3, 64 * 1024  # RFC 9106, section 4, second recommended option; MEMORY is in KiB
 _ITERATIONS_MAX, _MEMORY_MAX = 16, 1024 * 1024  # what a slot from the database may ask for
 _SLOT = b"privyseal unlock slot v2"
+_FIRST_FORM = b"privyseal unlock slot v1"
+_FIRST_FORM_LENGTH = 12 + KEY_LENGTH + 16
 
 
 class WrongSecretError(Exception):
@@ -82,6 +84,16 @@ def decode(data: bytes) -> Slot:
     if slot.iterations > _ITERATIONS_MAX or slot.memory > _MEMORY_MAX:
         raise DamagedError("the slot asks for more memory or time than any of ours")
     return slot
+
+
+def is_first_form(data: bytes) -> bool:
+    """Say whether a slot is of the first schema: nonce, sealed domain key and tag, and nothing else."""
+    return len(data) == _FIRST_FORM_LENGTH
+
+
+def open_first_form(data: bytes, secret: bytes) -> Secrets:
+    """Open a slot of the first schema with its key file. Raises DamagedError."""
+    return Secrets(DomainKey(unseal(derive(secret, _FIRST_FORM), data, _FIRST_FORM)))
 
 
 def make(secrets: Secrets, opener: Opener) -> Made:

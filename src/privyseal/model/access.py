@@ -51,13 +51,17 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person or a machine with an account. `password` is an Argon2id PHC string, never shown."""
+    """A person or a machine with an account. `password` is an Argon2id PHC string, never shown.
+
+    `scope` is what a credential leaves of what the user may; None for who logged in with a password.
+    """
 
     number: int
     name: str
     role: Role
     password: str
     created: datetime
+    scope: "Scope | None" = None
 
     def __repr__(self) -> str:
         """Leave the password hash out of every log and traceback."""
@@ -65,15 +69,59 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessRule:
-    """*user* may do *operations* with the keys in *core* whose label fits *keys* (`*` is any run of characters)."""
+class Scope:
+    """What a credential is good for: never more than its user may.
+
+    Attributes:
+        credential: its public id.
+        account: the user as without the credential.
+        operations: None for all that the user may; for administrators, none at all.
+        core: the only core; None for every one.
+        keys: label pattern of the keys.
+    """
+
+    credential: str
+    account: User
+    operations: frozenset[Operation] | None
+    core: int | None
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Users for whom the same rules shall hold; `members` are names in alphabetical order."""
 
     number: int
-    user: str
+    name: str
+    members: tuple[str, ...]
+    created: datetime
+
+
+class Selector(enum.Enum):
+    """How a rule says which keys it is about. The value is the word for it in REST and in the database."""
+
+    LABEL = "keys"
+    ID = "key_id"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """*user*, or everybody in *group*, may do *operations* with the keys in *core* that *keys* selects.
+
+    Attributes:
+        user: None when it is for a group; exactly one of the two is there.
+        keys: as `selector` says: a label pattern (`*` is any run of characters), a key's id, or a tag.
+    """
+
+    number: int
+    user: str | None
     core: int
     operations: frozenset[Operation]
     keys: str
     created: datetime
+    selector: Selector = Selector.LABEL
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +130,12 @@ class Decision:
 
     Attributes:
         rule: the number of the rule that decided, None when a role or the lack of a rule did.
-        missing_rule: the command that would allow it, None when it is allowed or no rule could.
+        missing_rule: the command that would allow it, None when it is allowed, no rule could, or none can be named.
+        group: the group that the rule is for, None when it is for the user.
     """
 
     allowed: bool
     reason: str
     rule: int | None = None
     missing_rule: str | None = None
+    group: str | None = None

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign")
+KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign", "key:update")
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (
@@ -12,6 +12,10 @@ ADMINISTRATIVE = (
     "backup:remove-recipient",
     "core:delete",
     "core:update",
+    "credential:create",
+    "group:add-member",
+    "group:delete",
+    "group:remove-member",
     "quorum:create",
     "rule:create",
     "rule:delete",

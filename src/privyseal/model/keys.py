@@ -90,6 +90,7 @@ class Key:
         rotate_after: days after which the appliance makes a new version by itself.
         version_created: when this version was made; None means with the key.
         current: whether this is the newest version.
+        tags: words and `name=value`, in alphabetical order, at most one of a name.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Key:
     rotate_after: int | None = None
     version_created: datetime | None = None
     current: bool = True
+    tags: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:

@@ -6,7 +6,7 @@ remembered things because the record refuses it when the generation has moved on
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from privyseal.audit.recorder import Recorder
 from privyseal.errors import NotFoundError
 from privyseal.keeper import sealing
 from privyseal.keeper.client import KeeperClient
-from privyseal.model.access import AccessRule, User
+from privyseal.model.access import AccessRule, Group, User
 from privyseal.model.approvals import Quorum
 from privyseal.model.cores import Core
+from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
+from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
-from privyseal.store import approvals, attempts, cores, users
+from privyseal.store import approvals, attempts, cores, credentials, groups, users
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
@@ -36,7 +38,7 @@ class Snapshot:
     """Everything small that decisions rest on, as it was at one generation.
 
     Attributes:
-        rules: by user name and core number.
+        rules: by user name and core number, those of groups with each member's.
         guarded: subjects with so many failures that no attempt at them may skip the counting.
         keys: what was looked up since, by core number and the name that it was asked for. They end with the snapshot,
             so that no key outlives a change; one that is newer than the snapshot is refused by the record.
@@ -48,7 +50,9 @@ class Snapshot:
     cores: Mapping[int, Core]
     guarded: frozenset[str]
     quorums: tuple[Quorum, ...] = ()
+    credentials: Mapping[str, KnownCredential] = field(default_factory=dict)
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
     def core(self, ref: str) -> Core:
         """Find a core by number or name; raises NotFoundError."""
@@ -60,7 +64,7 @@ class Snapshot:
         raise NotFoundError(f"there is no core '{ref}'; see `privyseal core list`")
 
     def rules_of(self, user: User, core: Core) -> tuple[AccessRule, ...]:
-        """Give a user's rules in a core."""
+        """Give a user's rules in a core, those of the user's groups among them, by number."""
         return self.rules.get((user.name, core.number), ())
 
     def quorum(self, operation: str, core: int | None, key: str | None) -> Quorum | None:
@@ -128,6 +132,7 @@ class Appliance:
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    last_uses: LastUses = field(default_factory=LastUses, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -158,19 +163,29 @@ def nothing_yet() -> Snapshot:
 
 
 def load(store: Store) -> Snapshot:
-    """Read a snapshot."""
-    with store.read() as connection:
-        rules: dict[tuple[str, int], list[AccessRule]] = defaultdict(list)
-        for rule in users.every_rule(connection):
-            rules[rule.user, rule.core].append(rule)
+    """Read a snapshot: one state, so that no rule is older than the generation that it goes by."""
+    with store.frozen() as connection:
+        found = {group.name: group for group in groups.every(connection)}
+        accounts = {user.name: user for user in users.every(connection)}
         return Snapshot(
             generation=generation(connection),
-            users={user.name: user for user in users.every(connection)},
-            rules={place: tuple(found) for place, found in rules.items()},
+            users=accounts,
+            rules=_merged(users.every_rule(connection), found),
             cores={core.number: core for core in cores.every(connection)},
             guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
             quorums=tuple(approvals.every_quorum(connection)),
+            groups=found,
+            credentials={one.id: KnownCredential.of(one, accounts[one.user]) for one in credentials.every(connection)},
         )
+
+
+def _merged(rules: Iterable[AccessRule], there: Mapping[str, Group]) -> dict[tuple[str, int], tuple[AccessRule, ...]]:
+    merged: dict[tuple[str, int], list[AccessRule]] = defaultdict(list)
+    for rule in rules:
+        names = there[rule.group].members if rule.group is not None else () if rule.user is None else (rule.user,)
+        for name in names:
+            merged[name, rule.core].append(rule)
+    return {place: tuple(one) for place, one in merged.items()}
 
 
 def _generation(store: Store) -> int:

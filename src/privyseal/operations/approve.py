@@ -27,6 +27,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.look import look
 from privyseal.operations.perform import Act, Caller
+from privyseal.operations.require_person import require_person
 from privyseal.store import approvals, events
 from privyseal.store.store import generation
 from privyseal.store.times import now
@@ -104,7 +105,7 @@ def _find_or_request(appliance: Appliance, caller: Caller, act: Act, quorum: Quo
         if found is not None:
             return found
         made = approvals.request(connection, quorum, _blank(caller, act, quorum, bound, wanted.words))
-        asked = Act("approval:request", act.core, act.key, act.mechanism)
+        asked = Act("approval:request", act.core, act.key, act.mechanism, credential=act.credential)
         reason = f"request {made.number} for {act.operation}"
         events.append(connection, [asked.event(appliance, caller.user.name, Outcome.DONE, reason=reason)])
         return made
@@ -143,6 +144,7 @@ async def decide_approval(appliance: Appliance, caller: Caller, act: Act, number
         AccessRefusedError: the caller is no approver of it, or made it.
         ConflictError: it does not wait any more, or the caller has voted.
     """
+    require_person(caller)
     found = await get_approval(appliance, caller, number)
     act.core, act.key = found.core, found.key
     _require_approver(caller, found)

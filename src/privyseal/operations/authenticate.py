@@ -1,5 +1,7 @@
 """Who is calling: a user name and password, verified with Argon2id once and recognised by a keyed hash after that.
 
+Or a credential, whose random secret needs no more than a plain hash: see `operations.bearer`.
+
 A header is recognised only from the address it was verified from. So an attacker elsewhere meets the counting and its
 delays at every guess, while hosts that are known keep working.
 """
@@ -10,10 +12,12 @@ from dataclasses import dataclass
 
 from privyseal.access.attempts import PASSWORD_LIMITS, password_subject
 from privyseal.access.passwords import parse_basic, verify_password
+from privyseal.access.tokens import bearer
 from privyseal.errors import StaleDecisionError, UnauthenticatedError
 from privyseal.model.access import User
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.attempt import attempt
+from privyseal.operations.bearer import named, refuse, standing
 
 _REFUSED = "the user name or the password is not right"
 
@@ -34,7 +38,10 @@ class Credentials:
 async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Credentials) -> User:
     """Give the calling user; raises UnauthenticatedError or TooManyAttemptsError."""
     if credentials.header is None:
-        raise UnauthenticatedError("log in with a user name and password (HTTP Basic)")
+        raise UnauthenticatedError("log in with a user name and password (HTTP Basic) or a credential (Bearer)")
+    token = bearer(credentials.header)
+    if token is not None:
+        return await _by_token(appliance, snapshot, credentials, token)
     mark = f"{credentials.peer} {credentials.header}".encode()
     known = appliance.recognised.lookup(mark)
     if known is not None:
@@ -44,13 +51,26 @@ async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Cr
             return user
     basic = parse_basic(credentials.header)
     if basic is None:
-        raise UnauthenticatedError("the Authorization header is not HTTP Basic (RFC 7617)")
+        raise UnauthenticatedError("the Authorization header is neither HTTP Basic (RFC 7617) nor Bearer (RFC 6750)")
     if await appliance.current() is not snapshot:  # a password changed a moment ago must not count as a wrong one
         raise StaleDecisionError("rules, users or keys have changed")
     user = snapshot.users.get(basic.name)
     if user is not None:
         credentials.name = user.name
     return await _once(appliance, (snapshot.generation, mark), lambda: _verify(appliance, user, basic.password, mark))
+
+
+async def _by_token(appliance: Appliance, snapshot: Snapshot, credentials: Credentials, token: str) -> User:
+    """Give the user whom a credential stands for, with its scope."""
+    known = named(snapshot.credentials, token)
+    if known is None:
+        if await appliance.current() is not snapshot:  # it may have been made a moment ago
+            raise StaleDecisionError("rules, users or keys have changed")
+        raise refuse(token)
+    credentials.name = known.user.name
+    user = standing(known)
+    appliance.last_uses.note(appliance.store, known.credential)
+    return user
 
 
 async def _once(

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from privyseal.access.decide import decide
@@ -30,11 +31,14 @@ async def generate_key(
     key_type: KeyType,
     pin: str | None,
     policy: Mapping[str, Any] | None = None,
+    *,
+    tags: Sequence[str] = (),
 ) -> Key:
     """Make a key.
 
     Args:
         policy: what its policy shall restrict, see `wire.policies`; None allows everything but to leave.
+        tags: its tags, see `wire.names.tags`.
 
     Raises:
         InvalidRequestError: label, PIN or policy do not fit, or this core wants a PIN.
@@ -42,12 +46,21 @@ async def generate_key(
         NotFoundError, AccessRefusedError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
     act.mechanism = key_type.value
-    core = await place_for(appliance, caller, act, core_ref, label, pin, Operation.KEY_GENERATE)
+    named = Named(label, names.tags(tags))
+    core = await place_for(appliance, caller, act, core_ref, named, pin, Operation.KEY_GENERATE)
     wanted = policies.changed(policies.EVERYTHING, policy or {}, key_type)
     made = await appliance.keeper.ask(
         frames.Generate(os.urandom(8).hex(), core.number, key_type.value, pin, core.pin_salt, wanted), frames.Generated
     )
-    return await keep(appliance, caller, act, made, label)
+    return await keep(appliance, caller, act, made, named)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a new key is called."""
+
+    label: str
+    tags: tuple[str, ...] = ()
 
 
 async def place_for(
@@ -55,17 +68,18 @@ async def place_for(
     caller: Caller,
     act: Act,
     core_ref: str,
-    label: str,
+    named: Named,
     pin: str | None,
     operation: Operation,
 ) -> Core:
-    """Give the core in which the caller may put a new key with this label and PIN; raises as `generate_key`."""
+    """Give the core in which the caller may put a new key with these names and PIN; raises as `generate_key`."""
+    label = named.label
     core = caller.snapshot.core(core_ref)
     act.core, act.key = core.number, label[:128]
     names.label(label)
     require_entry(caller, core, operation, label)
     rules = caller.snapshot.rules_of(caller.user, core)
-    decision = decide(caller.user, operation, core.number, label, rules)
+    decision = decide(caller.user, operation, core.number, label, rules, None, named.tags)
     if not decision.allowed:
         raise AccessRefusedError(decision)
     _check_pin(core, pin)
@@ -73,11 +87,13 @@ async def place_for(
     return core
 
 
-async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Generated, label: str) -> Key:
+async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Generated, named: Named) -> Key:
     """Keep a key that the keeper made or took in, with its event. Raises ConflictError, StaleDecisionError."""
-    key = _key(made, label)
+    key = _key(made, named)
     act.key, act.mechanism = key.id, key.type.value
-    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"label '{label}', type {key.type.value}")
+    tagged = f", tags {','.join(key.tags)}" if key.tags else ""
+    words = f"label '{key.label}', type {key.type.value}{tagged}"
+    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=words)
     await asyncio.to_thread(_keep, appliance.store, caller, key, made, event, act.repeat)
     return key
 
@@ -95,12 +111,12 @@ def _check_label(store: Store, core: int, label: str) -> None:
             raise ConflictError(f"core {core} has a key with label '{label}' already")
 
 
-def _key(made: frames.Generated, label: str) -> Key:
+def _key(made: frames.Generated, named: Named) -> Key:
     record = made.record
     return Key(
         id=record.id,
         core=record.core,
-        label=label,
+        label=named.label,
         type=KeyType(record.type),
         public_key=made.public_key,
         has_pin=made.pin_tag is not None,
@@ -108,6 +124,7 @@ def _key(made: frames.Generated, label: str) -> Key:
         policy=record.policy,
         version=record.version,
         created=now(),
+        tags=named.tags,
     )
 
 

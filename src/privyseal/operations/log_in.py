@@ -96,12 +96,15 @@ async def _login(appliance: Appliance, caller: Caller, core: Core, pin: str, *, 
 
 
 async def _opens(appliance: Appliance, caller: Caller, core: Core, tag: bytes) -> int:
-    labels = await asyncio.to_thread(_labels, appliance.store, core.number, tag)
+    opened = await asyncio.to_thread(_opened, appliance.store, core.number, tag)
     rules = caller.snapshot.rules_of(caller.user, core)
-    return sum(decide(caller.user, Operation.KEY_READ, core.number, label, rules).allowed for label in labels)
+    return sum(
+        decide(caller.user, Operation.KEY_READ, core.number, label, rules, key_id, tags).allowed
+        for label, key_id, tags in opened
+    )
 
 
-def _labels(store: Store, core: int, tag: bytes) -> list[str]:
+def _opened(store: Store, core: int, tag: bytes) -> list[tuple[str, str, tuple[str, ...]]]:
     with store.read() as connection:
         return keys.with_pin_tag(connection, core, tag, _COUNTED_UP_TO)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from privyseal.access.attempts import key_subject
+from privyseal.access.scope import outside_core
 from privyseal.errors import ConflictError, InvalidRequestError
 from privyseal.model.access import Operation, Role
 from privyseal.model.cores import DESTROY_DAYS, MANUFACTURER, MODEL, Core
@@ -51,7 +52,8 @@ async def list_cores(appliance: Appliance, caller: Caller) -> list[CountedCore]:
     mine = [
         core
         for core in caller.snapshot.cores.values()
-        if caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core)
+        if (caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core))
+        and outside_core(caller.user, core.number) is None
     ]
     return await look(appliance, lambda connection: [_counted(connection, core) for core in mine])
 

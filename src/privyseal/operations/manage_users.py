@@ -14,6 +14,7 @@ from privyseal.operations.attempt import attempt
 from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
+from privyseal.operations.require_person import require_person
 from privyseal.store import approvals, attempts, users
 from privyseal.wire import names
 
@@ -108,6 +109,7 @@ async def unlock_user(appliance: Appliance, caller: Caller, act: Act, name: str)
 
 async def change_own_password(appliance: Appliance, caller: Caller, act: Act, old: str, new: str) -> None:
     """Change the caller's password; the old one is asked again, and counted if it is wrong."""
+    require_person(caller)
     check_strength(new, "new")
     name = caller.user.name
     async with attempt(appliance, (password_subject(name),), PASSWORD_LIMITS) as trial:

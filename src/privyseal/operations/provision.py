@@ -91,9 +91,12 @@ def unlock_with_key_file(store: Store, place: Place) -> bool:
         return False
     secret = key_file(place)
     try:
-        ask_once(place.keeper, frames.Open(slots, appliance.KEY_FILE, secret, ended), frames.Opening)
+        opening = ask_once(place.keeper, frames.Open(slots, appliance.KEY_FILE, secret, ended), frames.Opening)
     except WrongSecretError as error:
         raise ConfigurationError(f"the key file {place.key_file} opens no unlock slot of this appliance") from error
+    if opening.renewed is not None:
+        with store.write() as connection:
+            appliance.replace_key_file_slot(connection, opening.renewed)
     return True
 
 

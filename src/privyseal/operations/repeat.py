@@ -64,7 +64,8 @@ class Repeat:
 
     def bind(self, user: User) -> None:
         """Say who asks. A user of the same name that is made later is another one."""
-        place = f"{user.number} {to_micros(user.created)} ".encode()
+        credential = "" if user.scope is None else f"{user.scope.credential} "  # another's answer may be out of scope
+        place = f"{user.number} {to_micros(user.created)} {credential}".encode()
         self.id = hashlib.sha256(place + self.key).hexdigest()
 
     def kept(self, result: object) -> Kept:

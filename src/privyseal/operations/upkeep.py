@@ -10,6 +10,7 @@ import os
 from datetime import datetime, timedelta
 
 from privyseal.errors import PrivysealError, StaleDecisionError
+from privyseal.keeper.client import RecordDamagedError
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
@@ -47,7 +48,7 @@ async def once(appliance: Appliance, at: datetime) -> None:
     for key in await asyncio.to_thread(_of_age, appliance.store, at):
         try:
             await _rotate(appliance, key)
-        except PrivysealError as error:
+        except (PrivysealError, RecordDamagedError) as error:
             _say(f"the rotation of key {key.id}", error)
 
 

@@ -33,6 +33,8 @@ from privyseal.rest.routes import (
     audit,
     backup,
     cores,
+    credentials,
+    groups,
     key_life,
     keys,
     metrics,
@@ -68,7 +70,8 @@ def framework() -> FastAPI:
         redoc_url=None,
     )
     for routes in (
-        appliance, unlocking, cores, keys, key_life, users, rules, approvals, audit, backup, metrics,
+        appliance, unlocking, cores, keys, key_life, users, groups, credentials,
+        rules, approvals, audit, backup, metrics,
     ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)

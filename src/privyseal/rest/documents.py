@@ -5,17 +5,19 @@ from datetime import datetime
 from typing import Any
 
 from privyseal import __version__
-from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision
+from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Group, Selector
 from privyseal.model.approvals import Approval, Quorum
 from privyseal.model.backups import BackupRecipient
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
+from privyseal.model.credentials import Credential
 from privyseal.model.keys import Key
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
+from privyseal.operations.manage_rules import MadeRule
 from privyseal.operations.manage_users import Account
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
-from privyseal.store.times import from_micros
+from privyseal.store.times import from_micros, now
 from privyseal.wire import frames, policies
 from privyseal.wire.uri import key_uri
 
@@ -64,7 +66,7 @@ def key_document(caller: Caller, core: Core, key: Key) -> Document:
         "public_key": base64.b64encode(key.public_key).decode(),
         "mechanisms": list(policy.mechanisms),
         "hashes": [hash_.value for hash_ in key.hashes if policy.hashes is None or hash_.value in policy.hashes],
-        "operations": allowed_operations(caller, key.core, key.label, RULE_OPERATIONS),
+        "operations": allowed_operations(caller, key, RULE_OPERATIONS),
         "uri": key_uri(core, key),
         "state": key.state,
         "version": key.version,
@@ -73,6 +75,7 @@ def key_document(caller: Caller, core: Core, key: Key) -> Document:
         "destroy_at": None if key.destroy_at is None else timestamp(key.destroy_at),
         "origin": policy.origin,
         "policy": policies.document(policy),
+        "tags": list(key.tags),
     }
 
 
@@ -87,6 +90,16 @@ def user_document(account: Account) -> Document:
     }
 
 
+def group_document(group: Group) -> Document:
+    """Write a group."""
+    return {"name": group.name, "members": list(group.members), "created": timestamp(group.created)}
+
+
+def made_rule_document(made: MadeRule) -> Document:
+    """Write a rule that was made or changed, with what may not have been meant."""
+    return rule_document(made.rule) | {"warnings": list(made.warnings)}
+
+
 def rule_document(rule: AccessRule) -> Document:
     """Write an access rule."""
     return {
@@ -94,8 +107,29 @@ def rule_document(rule: AccessRule) -> Document:
         "user": rule.user,
         "core": rule.core,
         "operations": sorted(operation.value for operation in rule.operations),
-        "keys": rule.keys,
+        "keys": rule.keys if rule.selector is Selector.LABEL else None,
         "created": timestamp(rule.created),
+        "group": rule.group,
+        "key_id": rule.keys if rule.selector is Selector.ID else None,
+        "tag": rule.keys if rule.selector is Selector.TAG else None,
+    }
+
+
+def credential_document(credential: Credential) -> Document:
+    """Write a credential, without its token."""
+    operations = credential.operations
+    return {
+        "id": credential.id,
+        "user": credential.user,
+        "name": credential.name,
+        "operations": None if operations is None else sorted(operation.value for operation in operations),
+        "core": credential.core,
+        "keys": credential.keys,
+        "state": credential.state(now()),
+        "created": timestamp(credential.created),
+        "expires": timestamp(credential.expires),
+        "revoked": None if credential.revoked is None else timestamp(credential.revoked),
+        "last_used": None if credential.last_used is None else timestamp(credential.last_used),
     }
 
 
@@ -148,6 +182,7 @@ def decision_document(decision: Decision) -> Document:
         "reason": decision.reason,
         "rule": decision.rule,
         "missing_rule": decision.missing_rule,
+        "group": decision.group,
     }
 
 

@@ -61,8 +61,11 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(HOT_BODIES, ref_template="#/components/schemas/{name}")
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update({**schemas, "Problem": _PROBLEM})
-    components["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
-    document["security"] = [{"basic": []}]
+    components["securitySchemes"] = {
+        "basic": {"type": "http", "scheme": "basic"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
+    document["security"] = [{"basic": []}, {"bearer": []}]
     for path, summary, body, answer in _ROUTES:
         document["paths"][f"/api/v1{path}"] = {"post": _operation(path, summary, body, answer)}
     for methods in document["paths"].values():

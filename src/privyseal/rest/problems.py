@@ -88,7 +88,7 @@ def _more(error: PrivysealError) -> dict[str, Any]:
 def _headers(error: PrivysealError) -> dict[str, str]:
     match error:
         case errors.UnauthenticatedError():
-            return {"WWW-Authenticate": 'Basic realm="Privyseal", charset="UTF-8"'}
+            return {"WWW-Authenticate": 'Basic realm="Privyseal", charset="UTF-8", Bearer realm="Privyseal"'}
         case errors.TooManyAttemptsError():
             return {"Retry-After": str(error.retry_after)}
         case errors.UnavailableError():

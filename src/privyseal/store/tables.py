@@ -75,11 +75,13 @@ rules = Table(
     "rules",
     metadata,
     Column("number", _NUMBER, primary_key=True),
-    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), index=True),  # or `group`, never both
     Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE"), nullable=False),
     Column("operations", Text, nullable=False),
     Column("keys", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("selector", String(8), nullable=False, server_default="keys"),
+    Column("group", String(64), ForeignKey("groups.name", ondelete="CASCADE"), index=True),
 )
 
 keys = Table(
@@ -102,6 +104,7 @@ keys = Table(
     Column("rotate_after", Integer),
     Column("rotate_at", BigInteger, index=True),
     Column("version_created", BigInteger),
+    Column("tags", Text, nullable=False, server_default=""),  # as `key_tags` has them, to be read with the row
     UniqueConstraint("core", "label", name="uq_keys_core_label"),
     Index("ix_keys_core_number", "core", "number"),
     Index("ix_keys_core_pin_tag", "core", "pin_tag"),
@@ -273,4 +276,45 @@ domain_rotation = Table(  # one row while the domain key is being rotated, else 
     Column("driver", String(32), nullable=False),  # the worker that does it, until `lease` is over
     Column("lease", BigInteger, nullable=False),
     Column("started", BigInteger, nullable=False),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group", String(64), ForeignKey("groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+key_tags = Table(
+    "key_tags",  # by core and tag in the order of the keys' numbers, so that a page of them is one stretch of the index
+    metadata,
+    Column("key", String(16), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(128), primary_key=True),
+    Column("core", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Index("ix_key_tags_core_tag_number", "core", "tag", "number"),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(16), primary_key=True),  # public; the token names it
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("operations", Text),  # none means all that the user may
+    Column("core", BigInteger, ForeignKey("cores.number", ondelete="CASCADE")),
+    Column("keys", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+    Column("last_used", BigInteger),
 )

@@ -1,10 +1,10 @@
 """Queries for users and access rules."""
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from privyseal.model.access import AccessRule, Operation, Role, User
+from privyseal.model.access import AccessRule, Operation, Role, Selector, User
 from privyseal.store.store import changed
-from privyseal.store.tables import rules, users
+from privyseal.store.tables import group_members, rules, users
 from privyseal.store.times import from_micros, now, to_micros
 
 
@@ -50,6 +50,8 @@ def add_rule(connection: Connection, rule: AccessRule) -> AccessRule:
             operations=_operations_text(rule.operations),
             keys=rule.keys,
             created=to_micros(rule.created),
+            selector=rule.selector.value,
+            group=rule.group,
         )
     )
     changed(connection)
@@ -65,19 +67,28 @@ def get_rule(connection: Connection, number: int) -> AccessRule | None:
     return None if row is None else _rule(row)
 
 
-def every_rule(connection: Connection, user: str | None = None, core: int | None = None) -> list[AccessRule]:
-    """Give the rules, all or those of a user or a core, by number."""
+def every_rule(
+    connection: Connection, user: str | None = None, core: int | None = None, group: str | None = None
+) -> list[AccessRule]:
+    """Give the rules, all or those of a user with the user's groups, a group or a core, by number."""
     query = select(rules).order_by(rules.c.number)
     if user is not None:
-        query = query.where(rules.c.user == user)
+        theirs = select(group_members.c.group).where(group_members.c.user == user)
+        query = query.where(or_(rules.c.user == user, rules.c.group.in_(theirs)))
+    if group is not None:
+        query = query.where(rules.c.group == group)
     if core is not None:
         query = query.where(rules.c.core == core)
     return [_rule(row) for row in connection.execute(query)]
 
 
 def change_rule(connection: Connection, rule: AccessRule) -> None:
-    """Set a rule's operations and keys."""
-    values = {"operations": _operations_text(rule.operations), "keys": rule.keys}
+    """Set a rule's operations and which keys it is about."""
+    values = {
+        "operations": _operations_text(rule.operations),
+        "keys": rule.keys,
+        "selector": rule.selector.value,
+    }
     connection.execute(update(rules).where(rules.c.number == rule.number).values(**values))
     changed(connection)
 
@@ -98,4 +109,13 @@ def _user(row: Row[tuple[object, ...]]) -> User:
 
 def _rule(row: Row[tuple[object, ...]]) -> AccessRule:
     operations = frozenset(Operation(word) for word in row.operations.split(","))
-    return AccessRule(row.number, row.user, row.core, operations, row.keys, from_micros(row.created))
+    return AccessRule(
+        row.number,
+        row.user,
+        row.core,
+        operations,
+        row.keys,
+        from_micros(row.created),
+        Selector(row.selector),
+        row.group,
+    )

@@ -29,9 +29,12 @@ _WORDS = re.compile(
 )
 _CREDENTIALS = re.compile(r"(?i)\b(basic|bearer)\s+[A-Za-z0-9+/_.~-]{8,}=*")
 
+_TOKENS = re.compile(r"privyseal_[0-9A-Za-z]{17,}")
+
 
 def redacted(text: str) -> str:
     """Give a text without what looks like a secret."""
+    text = _TOKENS.sub(_HIDDEN, text)
     return _CREDENTIALS.sub(rf"\1 {_HIDDEN}", _WORDS.sub(rf"\1\2{_HIDDEN}", text))
 
 

@@ -357,11 +357,16 @@ class Slots(_Message, frozen=True, tag="slots"):
 
 
 class Opening(_Message, frozen=True, tag="opening"):
-    """How far the unlocking is. For shares: how many are here of how many that are needed."""
+    """How far the unlocking is. For shares: how many are here of how many that are needed.
+
+    Attributes:
+        renewed: what to keep in the place of a slot of the first form, which had no public half; else None.
+    """
 
     unlocked: bool
     have: int
     needed: int
+    renewed: bytes | None = None
 
 
 class Resealed(_Message, frozen=True, tag="resealed"):

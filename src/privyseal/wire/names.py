@@ -1,12 +1,16 @@
 """Names that people give, checked once at the door: labels, user and core names, label patterns, PINs."""
 
 import re
+from collections.abc import Iterable
 
 from privyseal.errors import InvalidRequestError
 from privyseal.model.cores import PIN_MAX, PIN_MIN
 
 LABEL_MAX = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+TAGS_MAX = 16
+_TAG_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,31}"
+_TAG = re.compile(f"{_TAG_NAME}(=[A-Za-z0-9][A-Za-z0-9._:@/+-]{{0,63}})?")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -28,6 +32,32 @@ def name(value: str, field: str = "name") -> str:
             field, "a name has 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter or digit"
         )
     return value
+
+
+def tag(value: str, field: str = "tag") -> str:
+    """Check a key's tag, a word or `name=value`. Raises InvalidRequestError."""
+    if not _TAG.fullmatch(value):
+        raise InvalidRequestError.of(
+            field,
+            "a tag is a word or name=value: up to 32 of A-Z a-z 0-9 . _ - and up to 64 of those and : @ / +, "
+            "each beginning with a letter or digit",
+        )
+    return value
+
+
+def tag_name(value: str) -> str:
+    """Give the name of a tag, which is all of one without a value."""
+    return value.partition("=")[0]
+
+
+def tags(values: Iterable[str], field: str = "tags") -> tuple[str, ...]:
+    """Check a key's tags and bring them into order. Raises InvalidRequestError."""
+    checked = sorted({tag(value, field) for value in values})
+    if len(checked) > TAGS_MAX:
+        raise InvalidRequestError.of(field, f"a key has up to {TAGS_MAX} tags")
+    if len({tag_name(value) for value in checked}) != len(checked):
+        raise InvalidRequestError.of(field, "a key has at most one tag of a name")
+    return tuple(checked)
 
 
 def pin(value: str, field: str = "pin") -> str:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from privyseal.client import Appliance, Configuration, InvalidSignatureError, KeyClient, hash_file
 from privyseal.client import errors as client_errors
 from privyseal.client.cores import path_part
+from privyseal.client.records import NewCredential
 from privyseal.wire import keywrap
 from support.appliance import PIN
 from support.appliance import Appliance as RunningAppliance
@@ -285,3 +286,27 @@ def test_a_key_comes_in_and_goes_out(admin: Appliance, appliance: RunningApplian
         left = theirs.core(number).key("moving", pin=PIN).export(spki)
     assert left.event > 0
     assert serialization.load_der_private_key(keywrap.unwrap(mine, left.wrapped), None) is not None
+
+
+def test_a_credential_from_beginning_to_end(admin: Appliance, appliance: RunningAppliance, tmp_path: Path) -> None:
+    """It is made, used in a password's place, shown and revoked."""
+    owner = appliance.add_user("sdk-owner")
+    made = admin.create_credential("sdk", user=owner, keys="sdk-*", expires_in=3600)
+    assert made.token not in repr(made)
+    assert "token" not in made.credential.document
+    assert (made.credential.user, made.credential.operations, made.credential.core) == (owner, None, None)
+    (tmp_path / "token").write_text(made.token)
+    host = Configuration(urls=(appliance.url,), ca_file=appliance.ca_file, credential_file=tmp_path / "token")
+    with Appliance(host) as there:
+        assert [one.id for one in there.credentials()] == [made.credential.id]
+        admin.revoke_credential(made.credential.id)
+        with pytest.raises(client_errors.UnauthenticatedError, match="was revoked"):
+            there.cores()
+    assert admin.credential(made.credential.id).state == "revoked"
+    assert [one.name for one in admin.credentials(user=owner)] == ["sdk"]
+
+
+def test_a_token_that_was_lost_on_the_way_is_told() -> None:
+    """A repeated request is answered without it."""
+    with pytest.raises(client_errors.UnexpectedAnswerError, match="0123 was made"):
+        NewCredential.read({"id": "0123", "token": None})

@@ -1,5 +1,6 @@
 """The host's configuration: where it is found, what it may say, and what wins over what."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -141,6 +142,16 @@ def test_the_environments_password_wins_over_the_file(tmp_path: Path) -> None:
     both = {"PRIVYSEAL_PASSWORD": "direct", "PRIVYSEAL_PASSWORD_FILE": str(secret)}
     assert configurations.override(FILE, both).read_password() == "direct"
     assert configurations.override(FILE, {"PRIVYSEAL_PASSWORD": ""}).read_password() == "of alice"
+
+
+def test_a_credential_goes_before_a_password_and_the_environment_before_the_file() -> None:
+    """Also a password of the environment before a credential of the file: it was named for this one command."""
+    by_environment = {"PRIVYSEAL_CREDENTIAL_FILE": "/token", "PRIVYSEAL_PASSWORD": "p"}
+    assert configurations.override(FILE, by_environment).credential_file == Path("/token")
+    with_credential = dataclasses.replace(FILE, credential_file=Path("/of-the-file"))
+    assert configurations.override(with_credential, {}).credential_file == Path("/of-the-file")
+    for other in ({"PRIVYSEAL_PASSWORD": "p"}, {"PRIVYSEAL_PASSWORD_FILE": "/p"}, {"PRIVYSEAL_USER": "another"}):
+        assert configurations.override(with_credential, other).credential_file is None
 
 
 def test_a_ca_file_from_the_environment_replaces_the_fingerprint() -> None:

@@ -1,13 +1,14 @@
 """Who holds the domain key: slots of every kind, shares that wait, and every step of a rotation, also cut off."""
 
 import itertools
+import os
 
 import msgspec
 import pytest
 
 from privyseal.keeper import sealing, shares, slots
 from privyseal.keeper.custody import SHARE_SECONDS, Custody, RefusedError
-from privyseal.keeper.domain import DamagedError, DomainKey, Secrets
+from privyseal.keeper.domain import DamagedError, DomainKey, Secrets, derive, seal
 from privyseal.keeper.keyring import Keyring, refusal
 from privyseal.keeper.pins import TicketError
 from privyseal.keeper.shares import ShareError
@@ -294,3 +295,21 @@ def test_a_key_with_a_pin_needs_no_pin_to_be_rotated() -> None:
     )
     assert isinstance(keyring.handle(request), frames.Signatures)
     assert isinstance(keyring.handle(msgspec.structs.replace(request, proof=None)), frames.Refused)
+
+
+def test_a_slot_of_the_first_schema_opens_and_is_renewed() -> None:
+    """It held the domain key alone, under the key file; what replaces it opens with the same file."""
+    secret, domain = b"s" * 32, os.urandom(32)
+    label = b"privyseal unlock slot v1"
+    old = seal(derive(secret, label), domain, label)
+    custody = Custody()
+    with pytest.raises(WrongSecretError):
+        custody.open(frames.Open((old,), "key-file", b"another secret of 32 bytes, long", ()))
+    opening = custody.open(frames.Open((old,), "key-file", secret, ()))
+    assert isinstance(opening, frames.Opening)
+    assert opening.renewed is not None
+    again = Custody()
+    assert again.open(frames.Open((opening.renewed,), "key-file", secret, ())) == frames.Opening(
+        unlocked=True, have=0, needed=0
+    )
+    assert again.domain().name == custody.domain().name == DomainKey(domain).name

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 
 from privyseal.audit.recorder import Recorder
 from privyseal.errors import ConfigurationError, ConflictError, StaleDecisionError, UnavailableError
-from privyseal.model.access import AccessRule, Operation, Role
+from privyseal.model.access import AccessRule, Operation, Role, Selector
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key, KeyType
 from privyseal.operations.manage_cores import blank_core
@@ -108,11 +108,14 @@ def test_keys_are_found_by_id_label_and_pin_tag(store: Store) -> None:
     with store.read() as connection:
         assert keys.by_label(connection, 1, "key 3") == keys.by_id(connection, 1, f"{3:016x}")
         assert keys.by_id(connection, 2, f"{3:016x}") is None
-        assert keys.with_pin_tag(connection, 1, b"tag", 10) == ["key 1", "key 3", "key 5", "key 7"]
+        assert [label for label, _, _ in keys.with_pin_tag(connection, 1, b"tag", 10)] == [
+            f"key {n}" for n in (1, 3, 5, 7)
+        ]
         page = keys.page(connection, 1, 0, 3)
         assert [found.label for _, found in page] == ["key 1", "key 2", "key 3"]
         assert keys.page(connection, 1, page[-1][0], 1)[0][1].label == "key 4"
-        assert [found.label for _, found in keys.page(connection, 1, 0, 9, ["*5", "key_%"])] == ["key 5"]
+        patterns = [(Selector.LABEL, "*5"), (Selector.LABEL, "key_%")]
+        assert [found.label for _, found in keys.page(connection, 1, 0, 9, patterns)] == ["key 5"]
 
 
 def test_a_removed_user_takes_its_rules_along(store: Store) -> None:

@@ -42,6 +42,31 @@ def test_what_is_no_user_name(name: str) -> None:
         names.name(name)
 
 
+@pytest.mark.parametrize("tag", ["beta", "env=prod", "a" * 32 + "=" + "b" * 64, "owner=alice@example.org:1+2/3", "9=0"])
+def test_tags(tag: str) -> None:
+    """A word, or a name with a value."""
+    assert names.tag(tag) == tag
+    assert names.tag_name(tag) == tag.split("=", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "=", "a=", "=a", "a=b=c", "a b", "a,b", "a*", "ä", "a" * 33, "a=" + "b" * 65, "a\n", "-a", "a=-"]
+)
+def test_what_is_no_tag(tag: str) -> None:
+    """Nothing that a list, a pattern or a shell would read otherwise."""
+    with pytest.raises(InvalidRequestError, match=r"body\.tag"):
+        names.tag(tag)
+
+
+def test_the_tags_of_a_key() -> None:
+    """In order, each once, up to 16, and one of a name."""
+    assert names.tags(["b", "a=1", "b"]) == ("a=1", "b")
+    assert len(names.tags(f"t{number}" for number in range(16))) == 16
+    for wrong in ([f"t{number}" for number in range(17)], ["a=1", "a=2"], ["a", "a=1"], ["a", "*"]):
+        with pytest.raises(InvalidRequestError, match=r"body\.tags"):
+            names.tags(wrong)
+
+
 @given(st.text(max_size=200))
 def test_a_pin_has_8_to_128_characters(pin: str) -> None:
     """Characters, not bytes; and the error does not repeat it."""

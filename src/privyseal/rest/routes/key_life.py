@@ -1,4 +1,4 @@
-"""A key's life: policy, versions, disable and enable, destroy and restore, import and export."""
+"""A key's life: label and tags, policy, versions, disable and enable, destroy and restore, import and export."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -16,6 +16,7 @@ from privyseal.operations.export_key import export_key
 from privyseal.operations.import_key import import_key, new_import_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.rotate_key import list_versions, rotate_key, set_rotation
+from privyseal.operations.update_key import Changes, update_key
 from privyseal.operations.use_pin import Secret
 from privyseal.rest.documents import key_document, timestamp
 from privyseal.rest.entrance import Body, Enter, Entrance
@@ -71,6 +72,15 @@ class ImportedKey(Body):
     wrapped: Base64
     pin: SecretStr | None = None
     policy: PolicyFields | None = None
+    tags: tuple[str, ...] = ()
+
+
+class KeyChanges(Body):
+    """`PUT …`; what is left out stays."""
+
+    label: str | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
 
 
 class ExportRequest(_Using):
@@ -90,6 +100,13 @@ async def _key(enter: Entrance, name: str, work: Callable[[Caller, Act], Awaitab
         return document(await work(caller, act))
 
     return await enter(name, carried_out)
+
+
+@router.put("/keys/{key}")
+async def update(core: str, key: str, body: KeyChanges, enter: Enter) -> dict[str, Any]:
+    """Change a key's label and tags."""
+    place, changes = (core, key), Changes(body.label, body.add_tags, body.remove_tags)
+    return await _key(enter, "key:update", lambda caller, act: update_key(enter.appliance, caller, act, place, changes))
 
 
 @router.put("/keys/{key}/policy")
@@ -199,6 +216,7 @@ async def take_in(core: str, body: ImportedKey, enter: Enter) -> dict[str, Any]:
             body.wrapped,
             pin=revealed(body.pin),
             policy=wanted,
+            tags=body.tags,
         ),
     )
 

@@ -31,6 +31,7 @@ class NewKey(Body):
     type: KeyType
     pin: SecretStr | None = None
     policy: PolicyFields | None = None
+    tags: tuple[str, ...] = ()
 
 
 @router.get("", response_model=None)
@@ -40,17 +41,20 @@ async def keys(
     response: Response,
     limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 200,
     cursor: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
+    *,
     label: str | None = None,
     id: str | None = None,  # noqa: A002 - the parameter's name in the URL
+    tag: str | None = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response | dict[str, Any]:
     """List the keys that the caller may see, by creation."""
 
     async def work(caller: Caller, act: Act) -> tuple[Caller, Page]:
-        return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id), cursor, limit)
+        return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id, tag), cursor, limit)
 
     caller, page = await enter("key:list", work)
-    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}"'
+    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
+    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}{scope}"'
     if if_none_match == etag:
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag
@@ -67,7 +71,10 @@ async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
             return key_document(caller, caller.snapshot.cores[key.core], key)
 
         enter.describe(act, document)
-        return document(await generate_key(enter.appliance, caller, act, core, body.label, body.type, pin, policy))
+        made = await generate_key(
+            enter.appliance, caller, act, core, body.label, body.type, pin, policy, tags=body.tags
+        )
+        return document(made)
 
     return await enter("key:generate", work)
 

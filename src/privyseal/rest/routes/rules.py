@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from privyseal.model.access import Operation
 from privyseal.operations import manage_rules
-from privyseal.rest.documents import decision_document, rule_document
+from privyseal.rest.documents import decision_document, made_rule_document, rule_document
 from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
 
 router = APIRouter(tags=["access"])
@@ -16,10 +16,13 @@ Number = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
 class NewRule(Body):
     """`POST /rules`."""
 
-    user: str
+    user: str | None = None
+    group: str | None = None
     core: int | str
     operations: list[Operation]
-    keys: str
+    keys: str | None = None
+    key_id: str | None = None
+    tag: str | None = None
 
 
 class RuleChanges(Body):
@@ -27,24 +30,32 @@ class RuleChanges(Body):
 
     operations: list[Operation] | None = None
     keys: str | None = None
+    key_id: str | None = None
+    tag: str | None = None
 
 
 @router.get("/rules")
-async def rules(enter: Enter, user: str | None = None, core: str | None = None) -> dict[str, Any]:
+async def rules(
+    enter: Enter, user: str | None = None, core: str | None = None, group: str | None = None
+) -> dict[str, Any]:
     """List rules."""
-    found = await enter("rule:list", lambda caller, _: manage_rules.list_rules(enter.appliance, caller, user, core))
+    found = await enter(
+        "rule:list", lambda caller, _: manage_rules.list_rules(enter.appliance, caller, user, core, group)
+    )
     return {"rules": [rule_document(rule) for rule in found]}
 
 
 @router.post("/rules", status_code=201)
 async def create(body: NewRule, enter: Enter) -> dict[str, Any]:
-    """Make a rule."""
+    """Make a rule for a user or a group, about the keys of a label pattern, an id or a tag."""
+    subject = manage_rules.Subject(body.user, body.group)
+    selected = manage_rules.Selected(body.keys, body.key_id, body.tag)
     return await enter.once(
         "rule:create",
         lambda caller, act: manage_rules.create_rule(
-            enter.appliance, caller, act, body.user, str(body.core), body.operations, body.keys
+            enter.appliance, caller, act, subject, str(body.core), body.operations, selected
         ),
-        rule_document,
+        made_rule_document,
     )
 
 
@@ -59,11 +70,12 @@ async def show(number: Number, enter: Enter) -> dict[str, Any]:
 @router.put("/rules/{number}")
 async def update(number: Number, body: RuleChanges, enter: Enter) -> dict[str, Any]:
     """Change a rule."""
+    selected = manage_rules.Selected(body.keys, body.key_id, body.tag)
     changed = await enter(
         "rule:update",
-        lambda caller, act: manage_rules.update_rule(enter.appliance, caller, act, number, body.operations, body.keys),
+        lambda caller, act: manage_rules.update_rule(enter.appliance, caller, act, number, body.operations, selected),
     )
-    return rule_document(changed)
+    return made_rule_document(changed)
 
 
 @router.delete("/rules/{number}", status_code=204)
@@ -79,6 +91,6 @@ async def explain(
     """Say why a user may or may not do something with a key."""
     decision = await enter(
         "access:explain",
-        lambda caller, _: manage_rules.explain_access(caller, user, core, operation, key),
+        lambda caller, _: manage_rules.explain_access(enter.appliance, caller, user, core, operation, key),
     )
     return decision_document(decision)
