@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from support.appliance import Appliance
-from support.processes import BIN, Process, base_environment, free_port
+from support.processes import BIN, Process, base_environment, descendants, free_port
 
 SECRETS = ("a-secret-password-1", "a-secret-password-2", "a-secret-pin-1", "a-secret-pin-2", "admin-of-a-throw-away")
 
@@ -116,8 +116,7 @@ def test_systemd_hears_when_it_is_ready_and_that_it_lives(tmp_path: Path) -> Non
         assert "ready https://" in process.wait_for(lambda output: "ready " in output)
         while b"WATCHDOG=1" not in heard[-1]:
             heard.append(manager.recv(1000))
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout
-        for child in children.split():
+        for child in descendants(process.pid)[1:]:
             assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child}/environ").read_bytes()
         assert process.stop() == 0
         while b"STOPPING=1" not in heard[-1]:
