@@ -91,7 +91,7 @@ def test_an_approval_fits_nothing_else(guarded: Appliance, other: str) -> None:
 
 
 def test_an_approval_is_used_once_by_many_at_once(guarded: Appliance) -> None:
-    """Eight tries at the same moment in two workers: one signature, one event."""
+    """Eight tries at the same moment in two workers: one signature leaves; one that came too late is thrown away."""
     number = asked(sign(guarded, b"race"))
     approve(guarded, number, *APPROVERS)
     with ThreadPoolExecutor(8) as pool:
@@ -100,7 +100,9 @@ def test_an_approval_is_used_once_by_many_at_once(guarded: Appliance) -> None:
     assert guarded.api("GET", f"/approvals/{number}").json()["state"] == "used"
     digest = hashlib.sha256(hashlib.sha256(b"race").digest()).hexdigest()
     events = guarded.api("GET", "/audit/events?limit=1000").json()["events"]
-    assert [one["outcome"] for one in events if one["input"] == digest] == ["done"]
+    outcomes = [one["outcome"] for one in events if one["input"] == digest]
+    assert outcomes.count("done") == 1
+    assert set(outcomes) <= {"done", "withheld"}
 
 
 def test_a_wrong_pin_uses_no_approval_up(guarded: Appliance) -> None:
