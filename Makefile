@@ -43,7 +43,10 @@ interop:
 	    .venv/bin/pytest -n auto --dist loadfile -q --timeout 1200 tests/interop tests/packaging
 
 dist:
+	@scripts/install-packages demo
 	@scripts/setup demo
+	@scripts/build-module
+	@scripts/build-module aarch64 || echo 'left out aarch64: this machine has no Rust library for it' >&2
 	@scripts/dist
 
 bench:

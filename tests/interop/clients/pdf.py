@@ -4,6 +4,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+from pyhanko.config.pkcs11 import TokenCriteria
 from pyhanko.keys import load_cert_from_pemder
 from pyhanko.pdf_utils.generic import StreamObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -29,7 +30,7 @@ def one_page() -> BytesIO:
 
 
 authority = load_cert_from_pemder(certificate)
-with open_pkcs11_session(path, token_label=label, user_pin=pin) as session:
+with open_pkcs11_session(path, token_criteria=TokenCriteria(label=label), user_pin=pin) as session:
     signer = PKCS11Signer(session, key_label=name, signing_cert=authority)
     settings = signers.PdfSignatureMetadata(field_name="Signature1", md_algorithm="sha256")
     signed = signers.sign_pdf(IncrementalPdfFileWriter(one_page()), settings, signer=signer)

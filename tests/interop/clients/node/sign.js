@@ -5,9 +5,9 @@ const graphene = require("graphene-pk11");
 
 const [path, label, name, mechanism, input, output] = process.argv.slice(2);
 const pin = fs.readFileSync(0, "utf8").trim();
-const module = graphene.Module.load(path, "token");
-module.initialize();
-const slots = module.getSlots(true);
+const library = graphene.Module.load(path, "token");
+library.initialize();
+const slots = library.getSlots(true);
 let found;
 for (let at = 0; at < slots.length; at++) {
   if (slots.items(at).getToken().label.trim() === label) found = slots.items(at);
@@ -27,4 +27,4 @@ if (!verify.final(signature)) throw new Error("the token does not verify its own
 fs.writeFileSync(output, signature);
 session.logout();
 session.close();
-module.finalize();
+library.finalize();
