@@ -134,7 +134,8 @@ def _put_back(record: Path, entry: dict[str, Any]) -> bool:
     """Restore a file, or remove it; whether there was something to restore."""
     path = Path(entry["path"])
     if entry["before"] is None:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, (record / entry["before"]).read_bytes(), entry["mode"])
@@ -192,8 +193,8 @@ def _remove_folders(folders: Iterable[Path | str]) -> list[Path]:
 def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        return None
+    except OSError:
+        return None  # none there, or something that is no file
 
 
 def _digest(content: bytes) -> str:
