@@ -12,7 +12,7 @@ from privyseal.cli import output, pkcs11, secrets
 from privyseal.cli.commands import CORE
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.session import Session, pass_session
-from privyseal.cli.words import warn
+from privyseal.cli.words import Failure, warn
 from privyseal.client import configuration as configurations
 from privyseal.client import trust
 from privyseal.client.configuration import Configuration
@@ -178,7 +178,11 @@ def _set_up(session: Session, wish: connect.Wish, there: Places, greeting: Greet
 
 
 def _undo(session: Session, there: Places, *, force: bool) -> None:
-    done = journal.undo(there.journal, force=force)
+    try:
+        done = journal.undo(there.journal, force=force)
+    except journal.ChangedError as error:
+        prefix = f" --prefix {there.prefix}" if there.prefix else ""
+        raise Failure(error.detail, f"privyseal connect --undo --yes{prefix}, which loses those changes") from None
     answer = {
         "restored": [str(each) for each in done.restored],
         "removed": [str(each) for each in done.removed],

@@ -157,7 +157,8 @@ def _openssl(wish: Wish, there: Places, here: OpenSSL) -> File:
         return File(there.openssl_cnf, openssl_cnf.including(system, here, there.module).encode())
     text = _without_ours(system.read_bytes()) if system.is_file() else b""
     sections = openssl_cnf.parse(text.decode(errors="replace"), system)
-    return File(system, text + b"\n" + openssl_cnf.addition(sections, here, there.module).encode(), None)
+    block = f"\n{openssl_cnf.addition(sections, here, there.module)}".encode()
+    return File(system, text + block, None, block)
 
 
 def _without_ours(text: bytes) -> bytes:

@@ -5,10 +5,11 @@ What is always true here:
 - Before anything is changed, a numbered record with copies of what was there is on the disk, for its owner alone.
 - `undo` takes the last record back: files get their content, mode, owner and time again, or are removed, and so are the
   folders that were made and hold nothing else.
-- A file that somebody has changed since is not overwritten, and then nothing else is taken back either, unless forced.
+- A file of ours that somebody has changed since is not overwritten, and then nothing is taken back, unless forced.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -30,11 +31,22 @@ _OWN_FOLDER = 0o700
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to write; `mode` None keeps that of the file which is there."""
+    """A file to write.
+
+    Attributes:
+        mode: None keeps that of the file which is there.
+        block: what of the content we added to a file of somebody else's; when that has changed meanwhile, `undo` takes
+            this out again and leaves the rest.
+    """
 
     path: Path
     content: bytes = field(repr=False)
     mode: int | None = PUBLIC
+    block: bytes = field(default=b"", repr=False)
+
+
+class ChangedError(ConfigurationError):
+    """Somebody has changed a file since we wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ def write(folder: Path, files: Sequence[File], *, private: bool) -> None:
     Raises:
         OSError: one could not be written; what was written before is taken back.
     """
-    files = [File(Path(os.path.realpath(each.path)), each.content, each.mode) for each in files]
+    files = [dataclasses.replace(each, path=Path(os.path.realpath(each.path))) for each in files]
     record = folder / str(max(records(folder), default=0) + 1)
     made = _missing([record, *(file.path.parent for file in files)])
     modes = {each: _OWN_FOLDER if private or each in {folder, record} else _OPEN_FOLDER for each in made}
@@ -84,7 +96,8 @@ def undo(folder: Path, *, force: bool = False) -> Undone:
     """Take the last record back.
 
     Raises:
-        ConfigurationError: there is none, or a file was changed since and `force` is not given.
+        ConfigurationError: there is none.
+        ChangedError: a file was changed since, and `force` is not given.
         OSError: a file cannot be written or removed; calling again goes on.
     """
     numbers = records(folder)
@@ -95,9 +108,7 @@ def undo(folder: Path, *, force: bool = False) -> Undone:
     entries: list[dict[str, Any]] = manifest["files"]
     changed = [entry["path"] for entry in entries if _foreign(record, entry)]
     if changed and not force:
-        raise ConfigurationError(
-            f"{' and '.join(changed)}: changed since `privyseal connect` wrote it; nothing is undone"
-        )
+        raise ChangedError(f"{' and '.join(changed)}: changed since `privyseal connect` wrote it; nothing is undone")
     restored = [Path(entry["path"]) for entry in reversed(entries) if _put_back(record, entry)]
     removed = [Path(entry["path"]) for entry in entries if entry["before"] is None]
     shutil.rmtree(record)
@@ -114,6 +125,7 @@ def records(folder: Path) -> list[int]:
 def _remember(record: Path, number: int, file: File) -> dict[str, Any]:
     """Keep what is there, and describe it and what comes."""
     entry: dict[str, Any] = {"path": str(file.path), "written": _digest(file.content), "before": None}
+    entry["block"] = file.block.decode()
     if file.path.is_file():
         status = file.path.stat()
         copy = f"{number}.before"
@@ -127,12 +139,24 @@ def _foreign(record: Path, entry: dict[str, Any]) -> bool:
     """Whether a file has neither what we wrote nor what was there before."""
     now = _content(Path(entry["path"]))
     before = None if entry["before"] is None else (record / entry["before"]).read_bytes()
-    return now != before and (now is None or _digest(now) != entry["written"])
+    known = now == before or (now is not None and _digest(now) == entry["written"])
+    return not known and _around(entry) is None
+
+
+def _around(entry: dict[str, Any]) -> bytes | None:
+    """A file that somebody changed outside our block, without the block; None for any other."""
+    now, block = _content(Path(entry["path"])), entry["block"].encode()
+    if now is None or not block or block not in now or _digest(now) == entry["written"]:
+        return None
+    return now.replace(block, b"", 1)
 
 
 def _put_back(record: Path, entry: dict[str, Any]) -> bool:
     """Restore a file, or remove it; whether there was something to restore."""
-    path = Path(entry["path"])
+    path, around = Path(entry["path"]), _around(entry)
+    if around is not None:
+        _write(path, around, None)
+        return True
     if entry["before"] is None:
         if path.is_file():
             path.unlink()

@@ -4,26 +4,13 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
 from privyseal.client.errors import ConfigurationError
 from privyseal.client.host import journal
 from privyseal.client.host.journal import SECRET, File
-
-Tree: TypeAlias = dict[str, tuple[object, ...]]
-
-
-def tree(root: Path) -> Tree:
-    """Every file and folder: kind, mode, owner, and of files content and time of change."""
-    found: Tree = {}
-    for path in sorted(root.rglob("*")):
-        status = path.lstat()
-        content = (path.read_bytes(), status.st_mtime_ns) if path.is_file() else ()
-        link = (path.readlink(),) if path.is_symlink() else ()
-        found[str(path)] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, *link, *content)
-    return found
+from support.trees import tree
 
 
 @pytest.fixture
