@@ -31,9 +31,9 @@ def name(patient: Patient) -> str:
     host, port = _address(patient)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
         url = f"https://NAME-OR-ADDRESS:{port}"
-        reason = (error.strerror or str(error)).lower()
+        reason = str(getattr(error, "strerror", None) or error).lower()
         raise Broken(f"{host} has no address: {reason}", patient.connect_again.replace(patient.url, url)) from None
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
     return f"{host} is {', '.join(addresses)}" if host not in addresses else f"{host} is an address"

@@ -5,6 +5,7 @@ What is always true here: the PIN goes to openssl through a pipe, and what it si
 
 import base64
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from privyseal.client.records import Key
 
 _DIGESTED = ("ec:", "rsa:")
 _P11_KIT_FOLDERS = (Path("/etc/pkcs11/modules"), Path("/usr/share/p11-kit/modules"))
+_GIVES_UP = "Unable to enumerate private keys"  # libp11 0.4.12, at a type of key that it does not know
+_ERROR_CODE = re.compile(r"[0-9A-F]+:error:")
 _PACKAGES = {ENGINE: "libengine-pkcs11-openssl", PROVIDER: "pkcs11-provider"}
 
 
@@ -60,7 +63,7 @@ def configuration(patient: Patient) -> str:
     words = ["list", "-providers"] if found.way == PROVIDER else ["engine", "pkcs11"]
     done = _openssl(patient, words)
     if done.returncode or "pkcs11" not in done.stdout.lower():
-        said = _last_line(done.stderr) or f"it does not list the {found.way}"
+        said = _said(done.stderr) or f"it does not list the {found.way}"
         raise Broken(f"with {patient.openssl_cnf} openssl says: {said}", patient.connect_again)
     return str(patient.openssl_cnf)
 
@@ -88,15 +91,17 @@ def signature(patient: Patient) -> str:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.write_bytes(patient.data)
-        words = [*signing_words(here, key.uri, key.type), "-out", str(data.with_suffix(".sig")), str(data)]
+        words = [*signing_words(here, _uri(patient, key), key.type), "-out", str(data.with_suffix(".sig")), str(data)]
         passin = ["-passin", "stdin"] if patient.pin else []
         done = _openssl(patient, [words[0], *passin, *words[1:]], pin=patient.pin)
         if done.returncode == 0 and data.with_suffix(".sig").is_file():
             patient.signature = data.with_suffix(".sig").read_bytes()
             return f"{len(patient.signature)} bytes, by {' '.join(words[:2])}"
-    said = _last_line(done.stderr) or f"exit status {done.returncode}"
-    log = f'write "log_level": 5, "log_output": "FILE" into {patient.file}, run doctor again and read FILE'
-    raise Broken(f"openssl does not sign: {said}", log)
+    said = _said(done.stderr) or f"exit status {done.returncode}"
+    mend = f'write "log_level": 5, "log_output": "FILE" into {patient.file}, run doctor again and read FILE'
+    if _GIVES_UP in said:
+        mend = f'write "slots": "key" into {patient.file}: this engine gives up on a token that holds an Ed25519 key'
+    raise Broken(f"openssl does not sign: {said}", mend)
 
 
 def verification(patient: Patient) -> str:
@@ -112,7 +117,7 @@ def verification(patient: Patient) -> str:
         words = ["dgst", "-sha256", "-verify", "key.pem", "-signature", "data.sig", "data"]
         done = _openssl(patient, words, cnf=Path(os.devnull), folder=folder)
     if done.returncode or "Verified OK" not in done.stdout:
-        saw = f"openssl says: {_last_line(done.stdout) or _last_line(done.stderr)}"
+        saw = f"openssl says: {_said(done.stdout) or _said(done.stderr)}"
         mend = f"privyseal key public {patient.key.label}, to compare it with what the module shows"
         raise Broken(saw, mend, errors.InvalidSignatureError(saw))
     return "Verified OK"
@@ -125,6 +130,14 @@ def _skip_unless_signable(patient: Patient, key: Key) -> None:
         raise Skip(f"key {key.label} refuses digests that were made elsewhere, and OpenSSL sends no others")
     if key.pin and patient.pin is None:
         raise Skip("no PIN was given")
+
+
+def _uri(patient: Patient, key: Key) -> str:
+    """The key's URI; where each key is a token of its own, the core's serial number and label name none."""
+    if patient.configuration.slots == "core":
+        return key.uri
+    parts = key.uri.removeprefix("pkcs11:").split(";")
+    return "pkcs11:" + ";".join(part for part in parts if not part.startswith(("serial=", "token=")))
 
 
 def _cnf(patient: Patient, here: OpenSSL) -> Path:
@@ -191,6 +204,7 @@ def _install(package: str) -> str:
     return f"apt-get install {package}"
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _said(text: str) -> str:
+    """What openssl says in words; its error codes only where there is nothing else."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith('Engine "')]
+    return "; ".join([line for line in lines if not _ERROR_CODE.match(line)][:2] or lines[-1:])
