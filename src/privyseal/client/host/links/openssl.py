@@ -133,11 +133,12 @@ def _skip_unless_signable(patient: Patient, key: Key) -> None:
 
 
 def _uri(patient: Patient, key: Key) -> str:
-    """The key's URI; where each key is a token of its own, the core's serial number and label name none."""
+    """The key's URI; where each key is a token of its own, with that token's serial number for the core's."""
     if patient.configuration.slots == "core":
         return key.uri
+    serial = next(str(slot["serial"]) for slot in patient.slots if slot["objects"])
     parts = key.uri.removeprefix("pkcs11:").split(";")
-    return "pkcs11:" + ";".join(part for part in parts if not part.startswith(("serial=", "token=")))
+    return ";".join([f"pkcs11:serial={serial}", *(part for part in parts if part.startswith(("id=", "object=")))])
 
 
 def _cnf(patient: Patient, here: OpenSSL) -> Path:
