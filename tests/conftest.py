@@ -6,6 +6,7 @@ Always true: each pytest-xdist worker has its own, made when first asked for and
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def new_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`."""
     started: list[Appliance] = []
 
-    def start(*arguments: str, **options: Path) -> Appliance:
+    def start(*arguments: str, **options: Any) -> Appliance:
         started.append(Appliance(tmp_path_factory.mktemp("appliance"), *arguments, **options))
         started[-1].start()
         return started[-1]
