@@ -65,10 +65,11 @@ def command(
     if undo:
         _undo(session, there, force=yes)
         return
-    url, session.user = url or session.url, user or session.user
+    url = url or session.url or os.environ.get("PRIVYSEAL_URL")
+    session.user = user or session.user or os.environ.get("PRIVYSEAL_USER")
     if not url or not session.user:
         raise click.UsageError("say where the appliance is and as whom: privyseal connect URL --user NAME")
-    password_file = password_file or session.password_file
+    password_file = password_file or session.password_file or os.environ.get("PRIVYSEAL_PASSWORD_FILE")
     reached = configurations.with_url(Configuration(), url)
     ca = _agreed(session, reached, fingerprint, yes=yes)
     password, file = _password(session.user, password_file)
@@ -89,8 +90,9 @@ def command(
 
 def _agreed(session: Session, reached: Configuration, expected: str | None, *, yes: bool) -> tuple[bytes, ...]:
     """The CA certificates to trust, DER: those of --ca-file, or the appliance's own once somebody agreed to it."""
-    if session.ca_file:
-        return introduction.ca_certificates(Path(session.ca_file))
+    known = session.ca_file or os.environ.get("PRIVYSEAL_CA_FILE")
+    if known:
+        return introduction.ca_certificates(Path(known))
     url, timeout = reached.urls[0], reached.timeout_ms / 1000
     presented = introduction.ca_certificate(url, timeout)
     found = trust.fingerprint(presented)

@@ -16,6 +16,7 @@ from privyseal.client import configuration as configurations
 from privyseal.client import lenient_json
 from privyseal.client.errors import ConfigurationError
 from privyseal.client.host import openssl_cnf
+from privyseal.client.host.introduction import FOR_DIGESTS
 from privyseal.client.host.journal import SECRET, File
 from privyseal.client.host.openssl import PROVIDER, OpenSSL
 from privyseal.client.host.places import Places
@@ -104,15 +105,14 @@ def signing_words(here: OpenSSL, uri: str, key_type: str) -> list[str]:
     """The words behind `openssl` that sign with a key, up to the file names."""
     engine = [] if here.way == PROVIDER else ["-engine", "pkcs11"]
     uri = f"{uri};type=private" if here.way == PROVIDER else uri
-    if key_type.startswith("ed"):
-        form = ["-keyform", "engine"] if engine else []
-        return ["pkeyutl", "-sign", "-rawin", *engine, *form, "-inkey", uri]
     form = ["-keyform", "engine"] if engine else []
-    return ["dgst", "-sha256", *engine, *form, "-sign", uri]
+    if key_type.startswith(FOR_DIGESTS):
+        return ["dgst", "-sha256", *engine, *form, "-sign", uri]
+    return ["pkeyutl", "-sign", "-rawin", *engine, *form, "-inkey", uri]
 
 
 def _last(key: Key | None) -> str:
-    return "-in " if key and key.type.startswith("ed") else ""
+    return "-in " if key and not key.type.startswith(FOR_DIGESTS) else ""
 
 
 def _verification(key: Key | None) -> str:

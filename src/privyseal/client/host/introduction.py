@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ from privyseal.client.errors import CertificateError, ConfigurationError
 from privyseal.client.records import Core, Key
 
 SIGN = "key:sign"
+ACTIVE = "active"
+FOR_DIGESTS = ("ec:", "rsa:")
 _LOOKED_AT = 1000  # keys of a core; a page of the list
 
 
@@ -31,8 +33,8 @@ class Greeting:
 
     @property
     def signing(self) -> Key | None:
-        """A key that this user may sign with, the first one."""
-        return next((key for key in self.keys if SIGN in key.operations), None)
+        """A key that this user may sign with: the first one, but rather one that OpenSSL signs digests with."""
+        return rather_for_digests(key for key in self.keys if SIGN in key.operations and key.state == ACTIVE)
 
 
 def ca_certificate(url: str, timeout: float) -> bytes:
@@ -89,6 +91,16 @@ def greet(configuration: Configuration, core: int | str | None) -> Greeting:
         meant = [each for each in cores if core in {None, each.number, each.name}]
         keys = [key for each in meant for key in islice(there.core(each.number).keys(), _LOOKED_AT)]
     return Greeting(cores, tuple(keys))
+
+
+def rather_for_digests(keys: Iterable[Key]) -> Key | None:
+    """The first key whose type signs digests, else the first one; None where there is none."""
+    first: Key | None = None
+    for key in keys:
+        if key.type.startswith(FOR_DIGESTS):
+            return key
+        first = first or key
+    return first
 
 
 def _is_its_own_issuer(certificate: bytes) -> bool:

@@ -1,11 +1,12 @@
 """What the appliance says: its state, the login, the core, the access rule, the PIN, and the protections in force."""
 
 import shlex
+from itertools import islice
 
 from privyseal.client import errors
 from privyseal.client.appliance import Appliance
 from privyseal.client.host.chain import Broken, Patient, Skip
-from privyseal.client.host.introduction import SIGN
+from privyseal.client.host.introduction import ACTIVE, SIGN, rather_for_digests
 from privyseal.client.records import Key
 from privyseal.client.unlocking import Unlocking
 
@@ -75,7 +76,7 @@ def access_rule(patient: Patient) -> str:
     if SIGN not in found.operations:
         refused = errors.AccessRefusedError("no rule for key:sign")
         raise Broken(f"no access rule lets this user sign with key {found.label}", _rule(patient), refused)
-    if found.state != "active":
+    if found.state != ACTIVE:
         mend = f"an administrator types: privyseal key enable {shlex.quote(found.label)} --core {found.core}"
         raise Broken(f"key {found.label} is {found.state}", mend, errors.AccessRefusedError(found.state))
     patient.key = found
@@ -104,15 +105,14 @@ def pin(patient: Patient) -> str:
 
 
 def _key(patient: Patient, there: Appliance) -> Key:
-    """The key that was named, else the first that the user may sign with."""
+    """The key that was named, else one that the user may sign with."""
     core = there.core(patient.configuration.core)
     if patient.label is not None:
         return core.key(patient.label).record()
-    for number, each in enumerate(core.keys()):
-        if SIGN in each.operations and each.state == "active":
-            return each
-        if number >= _LOOKED_AT:
-            break
+    looked_at = islice(core.keys(), _LOOKED_AT)
+    found = rather_for_digests(each for each in looked_at if SIGN in each.operations and each.state == ACTIVE)
+    if found:
+        return found
     raise errors.AccessRefusedError(f"user {patient.configuration.user} may sign with no key in this core")
 
 

@@ -15,10 +15,10 @@ from privyseal.client import errors
 from privyseal.client.host import openssl, openssl_cnf
 from privyseal.client.host.chain import Broken, Patient, Skip
 from privyseal.client.host.connect import signing_words
+from privyseal.client.host.introduction import FOR_DIGESTS
 from privyseal.client.host.openssl import ENGINE, PROVIDER, OpenSSL
 from privyseal.client.records import Key
 
-_DIGESTED = ("ec:", "rsa:")
 _P11_KIT_FOLDERS = (Path("/etc/pkcs11/modules"), Path("/usr/share/p11-kit/modules"))
 _GIVES_UP = "Unable to enumerate private keys"  # libp11 0.4.12, at a type of key that it does not know
 _ERROR_CODE = re.compile(r"[0-9A-F]+:error:")
@@ -124,7 +124,7 @@ def verification(patient: Patient) -> str:
 
 
 def _skip_unless_signable(patient: Patient, key: Key) -> None:
-    if not key.type.startswith(_DIGESTED):
+    if not key.type.startswith(FOR_DIGESTS):
         raise Skip(f"doctor signs with EC and RSA keys, and this one is {key.type}")
     if key.wants_data:
         raise Skip(f"key {key.label} refuses digests that were made elsewhere, and OpenSSL sends no others")
