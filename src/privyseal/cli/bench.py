@@ -24,7 +24,14 @@ _MOST_THREADS = 64
 @click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
 @core_option()
 @click.option("--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked.")
-@click.option("--threads", type=click.IntRange(1, _MOST_THREADS), default=8, show_default=True, metavar="N")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, _MOST_THREADS),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="So many requests at a time.",
+)
 @click.option("--seconds", type=click.FloatRange(0.05, 60), default=2.0, show_default=True, metavar="N", help="Each.")
 @pass_session
 def command(
