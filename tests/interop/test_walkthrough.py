@@ -7,6 +7,7 @@ whether a signature is right is said by plain openssl, which knows nothing of ei
 import base64
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Callable
