@@ -132,3 +132,20 @@ def test_an_interrupted_undo_goes_on(host: Path) -> None:
     (host / "new" / "deep" / "module.so").unlink()
     journal.undo(connect)
     assert tree(host) == before
+
+
+def test_our_block_is_taken_out_of_a_file_that_somebody_goes_on_writing(host: Path) -> None:
+    """Their later line stays, and so does the mode; a block in which they wrote is theirs to decide about."""
+    connect, system = host / "state" / "connect", host / "etc" / "system.cnf"
+    before, block = system.read_bytes(), b"\n# begin\nours\n# end\n"
+    file = File(system, before + block, None, block)
+    journal.write(connect, [file], private=False)
+    system.write_bytes(system.read_bytes() + b"theirs\n")
+    assert journal.undo(connect).restored == (system,)
+    assert system.read_bytes() == before + b"theirs\n"
+    assert stat.S_IMODE(system.stat().st_mode) == 0o644
+    system.write_bytes(before)
+    journal.write(connect, [file], private=False)
+    system.write_bytes(system.read_bytes().replace(b"ours", b"theirs"))
+    with pytest.raises(journal.ChangedError):
+        journal.undo(connect)
