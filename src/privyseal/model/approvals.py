@@ -20,6 +20,7 @@ ADMINISTRATIVE = (
     "rule:create",
     "rule:delete",
     "rule:update",
+    "user:add-certificate",
     "user:create",
     "user:delete",
     "user:unlock",

@@ -1,9 +1,15 @@
-"""uvicorn's HTTP protocol with head and body of an answer in one write: one TLS record and one system call, not two."""
+"""uvicorn's HTTP protocol, with two things that it leaves to others.
+
+Head and body of an answer go in one write: one TLS record and one system call, not two. And each request's state says
+which client certificate the connection has; it is looked at once per connection.
+"""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from privyseal.rest.mutual_tls import CERTIFICATE, fingerprint_of
 
 
 class JoinedWrites:
@@ -39,5 +45,8 @@ class JoinedProtocol(HttpToolsProtocol):
     """What uvicorn runs for each connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        """Put the joining transport between uvicorn and the socket."""
+        """Put the joining transport between uvicorn and the socket, and look who is there."""
+        fingerprint = fingerprint_of(transport.get_extra_info("ssl_object"))
+        if fingerprint is not None:
+            self.app_state = {**self.app_state, CERTIFICATE: fingerprint}
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # it behaves as one
