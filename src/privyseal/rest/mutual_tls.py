@@ -37,11 +37,14 @@ _log = logging.getLogger("privyseal.worker")
 class MutualTLS(ssl.SSLContext):
     """What the event loop holds. Each connection gets the context that fits what is registered when it comes.
 
-    Anchors cannot be taken out of a context, so a change makes a new one.
+    An anchor can be added to a context in use. None can be taken out, so after a removal there is a new one.
     """
 
     appliance: Appliance
     files: tuple[Path, Path]
+    _anchors: frozenset[str] = frozenset()
+    _context: ssl.SSLContext
+    _heard: int
 
     @classmethod
     def of(cls, appliance: Appliance, certificate: Path, key: Path) -> "MutualTLS":
@@ -82,8 +85,11 @@ class MutualTLS(ssl.SSLContext):
             _say(error)
 
     def _adopt(self, heard: int, registered: Mapping[str, bytes]) -> None:
-        self._context = _context(self.files, registered, self._refused)
-        self._heard, self._anchors = heard, registered.keys()
+        if self._anchors and self._anchors <= registered.keys():
+            _anchor(self._context, {one: der for one, der in registered.items() if one not in self._anchors})
+        else:
+            self._context = _context(self.files, registered, self._refused)
+        self._heard, self._anchors = heard, frozenset(registered)
 
     def _refused(self, reason: str) -> None:
         record_refused(self.appliance, reason)
@@ -109,12 +115,16 @@ def _context(
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
         context.sslobject_class = _handshake(refused)
+        _anchor(context, registered)
+    return context
+
+
+def _anchor(context: ssl.SSLContext, registered: Mapping[str, bytes]) -> None:
     for fingerprint, der in registered.items():
         try:
             context.load_verify_locations(cadata=der)
         except ssl.SSLError as error:  # one that cannot be used must keep nobody else out
             _log.warning("client certificate sha256:%s cannot be used: %s", fingerprint, error)
-    return context
 
 
 def _handshake(refused: Callable[[str], None]) -> type[ssl.SSLObject]:

@@ -104,10 +104,14 @@ def test_it_follows_the_bell(tmp_path: Path) -> None:
         assert not takes(server, made, tmp_path)
         appliance.bell.ring(number)
         assert takes(server, made, tmp_path)
+        second = make()
+        appliance.bell.ring(add(appliance.store, second))
+        assert takes(server, second, tmp_path)
         with appliance.store.write() as connection:
             client_certificates.remove(connection, made.fingerprint.removeprefix("sha256:"))
             appliance.bell.ring(generation(connection))
         assert not takes(server, made, tmp_path)
+        assert takes(server, second, tmp_path)
 
     run(tmp_path, work)
 
