@@ -5,6 +5,7 @@ appliance is a real one, behind a wire that a test can cut.
 """
 
 import base64
+import ctypes
 import subprocess
 import sys
 import threading
@@ -191,6 +192,48 @@ def test_silence_ends_at_the_time_out(load: Callable[..., Cryptoki], wire: Wire,
     wire.silent = False
     wire.cut()
     assert len(session.sign(ECDSA_ONLY, key, bytes(32))) == 64
+
+
+def test_an_appliance_that_restarts_in_the_middle_of_signatures(
+    own_appliance: Appliance, load: Callable[..., Cryptoki], public_key: EllipticCurvePublicKey
+) -> None:
+    """Killed and started again under four threads: what was signed is right, and the same sessions sign on."""
+    cryptoki = load(timeout_ms=30_000)
+    first, key = log_in(cryptoki)
+    sessions = [cryptoki.open(first.slot) for _ in range(4)]
+    stop, answers, made = threading.Event(), set[Rv](), list[bytes]()
+
+    def work(session: Session) -> None:
+        while not stop.is_set():
+            assert session.sign_init(ECDSA_ONLY, key) == Rv.CKR_OK
+            answer, signature = _sign(cryptoki, session)
+            answers.add(answer)
+            made.extend([signature] if answer == Rv.CKR_OK else [])
+
+    threads = [threading.Thread(target=work, args=[session]) for session in sessions]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    own_appliance.stop_hard()
+    time.sleep(1)
+    own_appliance.start()
+    before = len(made)
+    deadline = time.monotonic() + 120
+    while len(made) < before + 20 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(made) >= before + 20
+    assert answers <= {Rv.CKR_OK, *GONE}, answers
+    for signature in made[:5] + made[-5:]:
+        check(public_key, signature, bytes(32))
+
+
+def _sign(cryptoki: Cryptoki, session: Session) -> tuple[Rv, bytes]:
+    room, length = ctypes.create_string_buffer(64), ctypes.c_ulong(64)
+    answer = cryptoki.C_Sign(session.handle, bytes(32), ctypes.c_ulong(32), room, ctypes.byref(length))
+    return Rv(answer), room.raw
 
 
 GARBAGE = {
