@@ -42,9 +42,10 @@ async def open_appliance(
     with store.read() as connection:
         node = appliance_rows.node(connection)
     metrics = metrics or Metrics()
-    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
+    client = KeeperClient(keeper)
+    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"), client.recorded)
     snapshot = nothing_yet() if node is None else load(store)
-    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics, certificate)
+    appliance = Appliance(node or "", store, client, recorder, snapshot, metrics, certificate)
     background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance

@@ -1,7 +1,8 @@
 """What becomes due by itself: keys at their end are destroyed, keys that have come of age are rotated.
 
 Every API worker runs this, and the one that holds the lease in the database does the work. The lease saves work and
-nothing rests on it: each step checks in its own transaction that it is still due.
+nothing rests on it: each step checks in its own transaction that it is still due. What a worker that ended has left
+unrecorded needs no lease.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.perform import Act
+from privyseal.operations.record_abandoned import record_abandoned
 from privyseal.operations.rotate_key import keep_version, next_version
 from privyseal.store import events, key_life, keys
 from privyseal.store.store import Store
@@ -34,6 +36,7 @@ async def run(appliance: Appliance) -> None:
     holder = f"{appliance.node}:{os.getpid()}:{os.urandom(4).hex()}"[-64:]
     while True:
         try:
+            await record_abandoned(appliance.store, appliance.keeper)
             if await asyncio.to_thread(_is_ours_to_do, appliance.store, holder):
                 await once(appliance, now())
         except Exception as error:  # noqa: BLE001 - whatever it is, the next time may go well
