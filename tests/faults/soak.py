@@ -1,0 +1,10 @@
+"""How often things go wrong: a few times in `make test`, and `make soak` (`PRIVYSEAL_SOAK=1`) repeats them."""
+
+import os
+
+SOAK = bool(os.environ.get("PRIVYSEAL_SOAK"))
+
+
+def times(few: int) -> int:
+    """So often, or twenty times as often."""
+    return 20 * few if SOAK else few
