@@ -1,4 +1,4 @@
-"""One scenario, cut off at every call that changes a file: `python -m faults.power_cut SCENARIO DIRECTORY EVERY`.
+"""One scenario, cut off at every call that changes a file: `python -m faults.power_cut SCENARIO DIRECTORY MOST`.
 
 Runs with `cut.so` preloaded (see `cut.c`). A child process for each cut carries out real operations on a copy of a
 prepared data directory, with a real keeper, and says on a pipe what it was answered. What it leaves behind is then
@@ -45,7 +45,7 @@ from privyseal.store.events import Recorded
 from privyseal.store.store import Store
 from support.keeper import Keeper
 
-_SHIM = ctypes.CDLL(os.environ["LD_PRELOAD"])
+SHIM = ctypes.CDLL(os.environ["LD_PRELOAD"])
 
 
 def database(folder: Path) -> str:
@@ -73,37 +73,39 @@ class Ground:
         store = Store(database(self.prepared))
         store.migrate()
         provision(store, self.keeper.slot.sealed)
-        _, status = self._in_child(lambda _: self._with_appliance(self.prepared, self.keeper, self.scenario.setup))
+        _, status = self.in_child(lambda _: self.with_appliance(self.prepared, self.keeper, self.scenario.setup))
         assert status == 0, f"the preparation ended with status {status}"
         (self.base / "kept").write_text(asyncio.run(_checkpoint(store, self.keeper)).note)
         store.close()
 
     def count(self) -> int:
         """Play the scenario to its end; give how many calls changed a file."""
-        said, status = self._in_child(lambda say: self._play(self._copy("whole"), 0, say))
+        self.unlock_again([self.keeper.slot.sealed])
+        said, status = self.in_child(lambda say: self.play(self.copy("whole"), 0, say))
         assert status == 0, f"without any cut the scenario ended with status {status}"
         return int(said[-1][1])
 
     def cut(self, call: int) -> list[str]:
         """Play the scenario until call number `call`; give what is wrong with what it leaves behind."""
-        self._unlock_again([self.keeper.slot.sealed])
-        folder = self._copy(f"cut-{call}")
-        said, status = self._in_child(lambda say: self._play(folder, call, say))
+        self.unlock_again([self.keeper.slot.sealed])
+        folder = self.copy(f"cut-{call}")
+        said, status = self.in_child(lambda say: self.play(folder, call, say))
         if status != -signal.SIGKILL:
             return [f"the cut process ended with status {status}"]
-        found = list(self._problems(folder, said))
+        found = list(self.problems(folder, said))
         shutil.rmtree(folder)
         return found
 
-    def _unlock_again(self, with_slots: list[bytes]) -> None:
+    def unlock_again(self, with_slots: list[bytes]) -> None:
         """Let the keeper have the domain key of these slots, where a scenario changes it; PINs take time to learn."""
         if self.scenario.finish is not None:
             unlock(self.keeper, with_slots)
 
-    def _copy(self, name: str) -> Path:
+    def copy(self, name: str) -> Path:
+        """Make a directory in which the scenario can be played once."""
         return Path(shutil.copytree(self.prepared, self.base / name))
 
-    def _in_child(self, play: Callable[[Say], Awaitable[None]]) -> tuple[list[Answer], int]:
+    def in_child(self, play: Callable[[Say], Awaitable[None]]) -> tuple[list[Answer], int]:
         """Fork, and carry something out in the child; give what it said and how it ended."""
         read_end, write_end = os.pipe()
         child = os.fork()
@@ -122,28 +124,31 @@ class Ground:
             said = [json.loads(line) for line in lines if line.endswith("\n")]
         return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    async def _play(self, folder: Path, cut: int, say: Say) -> None:
+    async def play(self, folder: Path, cut: int, say: Say) -> None:
+        """Play the scenario until a call, to its end with 0; say what was answered, and how many calls there were."""
+
         async def armed(ask: Ask) -> None:
-            _SHIM.cut_arm(ctypes.c_long(cut))
+            SHIM.cut_arm(ctypes.c_long(cut))
             await self.scenario.play(ask, say)
-            say("calls", _SHIM.cut_count())
+            say("calls", SHIM.cut_count())
 
-        await self._with_appliance(folder, self.keeper, armed)
+        await self.with_appliance(folder, self.keeper, armed)
 
-    async def _with_appliance(self, folder: Path, keeper: Keeper, work: Callable[[Ask], Awaitable[None]]) -> None:
+    async def with_appliance(self, folder: Path, keeper: Keeper, work: Callable[[Ask], Awaitable[None]]) -> None:
+        """Open what is in a directory, as a worker does, and make requests."""
         async with open_appliance(database(folder), keeper.path) as appliance:
             await work(asker(appliance))
 
-    def _problems(self, folder: Path, said: list[Answer]) -> Iterator[str]:
+    def problems(self, folder: Path, said: list[Answer]) -> Iterator[str]:
         """Open what a cut left behind as the next start does, and say what is wrong with it."""
         store = Store(database(folder))
         try:
             settle(store)
             unlock(self.following, Remains.slots(store))
             if self.scenario.finish is not None:
-                asyncio.run(self._with_appliance(folder, self.following, self.scenario.finish(store)))
-            yield from self._unverified(store)
-            self._unlock_again(Remains.slots(store))
+                asyncio.run(self.with_appliance(folder, self.following, self.scenario.finish(store)))
+            yield from self.unverified(store)
+            self.unlock_again(Remains.slots(store))
             with store.read() as connection:
                 if connection.execute(text("PRAGMA integrity_check")).scalar_one() != "ok":
                     yield "the database is damaged"
@@ -154,7 +159,7 @@ class Ground:
         finally:
             store.close()
 
-    def _unverified(self, store: Store) -> list[str]:
+    def unverified(self, store: Store) -> list[str]:
         """What `audit verify` finds in an export of the next start, which stays in the directory."""
         taken = asyncio.run(_checkpoint(store, self.following))
         with store.read() as connection:
@@ -189,15 +194,21 @@ def _unrecorded(recorded: list[Recorded], said: list[Answer]) -> Iterator[str]:
             yield f"the event {number} of a signature is missing"
 
 
-def main(name: str, directory: Path, every: int) -> dict[str, Any]:
-    """Cut a scenario off at every n-th call; give the counts and the problems. The last export stays in `directory`."""
+def main(name: str, directory: Path, most: int) -> dict[str, Any]:
+    """Cut a scenario off at each call, or at so many of them; the last export stays in the directory."""
     rotate_domain_key._POLL_SECONDS = 0.01  # a second at each cut would be a minute in all
+    kind = Ground
+    if name == "restoring":
+        from faults.restore_cut import RestoreGround  # noqa: PLC0415 - it builds upon this file
+
+        kind = RestoreGround
     with tempfile.TemporaryDirectory() as sockets:  # unix(7): a path has at most 108 bytes
         keeper, following = (Keeper(Path(sockets) / socket) for socket in ("keeper", "following"))
-        ground = Ground(SCENARIOS[name], directory, keeper, following)
+        ground = kind(SCENARIOS[name], directory, keeper, following)
         try:
             ground.prepare()
-            cuts = range(1, ground.count() + 1, every)
+            count = ground.count()
+            cuts = range(1, count + 1, -(-count // most))
             found = {cut: ground.cut(cut) for cut in cuts}
         finally:
             keeper.stop()

@@ -87,10 +87,10 @@ class Remains:
                 yield f"key {key.label} does not sign: {error}"
 
 
-def unlock(keeper: Keeper, slots: Sequence[bytes]) -> None:
+def unlock(keeper: Keeper, slots: Sequence[bytes], secret: bytes = SECRET) -> None:
     """Let a keeper forget all that it knows, and unlock as at a start."""
     ask_once(keeper.path, frames.Lock(), frames.Done)
-    ask_once(keeper.path, frames.Open(tuple(slots), "key-file", SECRET, ()), frames.Opening)
+    ask_once(keeper.path, frames.Open(tuple(slots), "key-file", secret, ()), frames.Opening)
 
 
 def provision(store: Store, slot: bytes) -> None:
@@ -216,6 +216,10 @@ def _check_approving(remains: Remains) -> Iterator[str]:
         yield "a vote is forgotten"
 
 
+async def _play_nothing(_: Ask, __: Say) -> None:
+    """What is cut off is a restore of this appliance's backup elsewhere; see `restore_cut.py`."""
+
+
 async def _play_rotating(ask: Ask, say: Say) -> None:
     assert (await ask("admin", "POST", "/domain-key/rotate")).status_code == 202
     say("begun", 1)
@@ -261,6 +265,7 @@ SCENARIOS = {
     "destroying": Scenario(_allow, _play_destroying, Remains.unusable),
     "generating": Scenario(_allow, _play_generating, _check_generating),
     "guessing": Scenario(_allow, _play_guessing, _check_guessing),
+    "restoring": Scenario(_allow, _play_nothing, Remains.unusable),
     "rotating": Scenario(_allow, _play_rotating, _check_rotating, _finish_rotating),
     "signing": Scenario(_allow, _play_signing, _check_signing),
 }
