@@ -89,7 +89,7 @@ async def _work(
         assert config.ssl is not None  # noqa: S101 - there are certificate and key
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         server = uvicorn.Server(config)
-        asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
+        asyncio.get_running_loop().add_reader(0, _stop, server, appliance.keeper)  # the supervisor is gone
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
         due = asyncio.create_task(upkeep.run(appliance))
@@ -97,8 +97,9 @@ async def _work(
         due.cancel()
 
 
-def _stop(server: uvicorn.Server) -> None:
+def _stop(server: uvicorn.Server, keeper: KeeperClient) -> None:
     server.should_exit = True
+    keeper.expect_no_other()
 
 
 def main() -> None:

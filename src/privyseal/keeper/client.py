@@ -75,6 +75,7 @@ class KeeperClient:
         self._silent_beats = 0
         self._recorded: defaultdict[str, list[int]] = defaultdict(list)
         self._is_telling = False
+        self._is_last = False
         self._change = -1
         self.unlocked = False  # as far as is known here; the keeper tells every change
 
@@ -110,6 +111,10 @@ class KeeperClient:
     def waiting(self) -> int:
         """How many requests wait for their answer."""
         return len(self._waiting)
+
+    def expect_no_other(self) -> None:
+        """Wait for no other keeper when this one has gone: whoever starts them has ended."""
+        self._is_last = True
 
     def recorded(self, answers: Iterable[tuple[str, int]]) -> None:
         """Let the keeper know that the events of these answers (its run, `first_use`) are durable.
@@ -189,7 +194,7 @@ class KeeperClient:
             try:
                 return await asyncio.open_unix_connection(str(self._path), limit=frames.MAX_FRAME)
             except OSError as error:
-                if asyncio.get_running_loop().time() > deadline:
+                if self._is_last or asyncio.get_running_loop().time() > deadline:
                     raise UnavailableError("the keeper does not answer; try again") from error
                 await asyncio.sleep(0.05)
 
