@@ -5,10 +5,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from faults.load import LONGEST, Clients, compare, new, whole_record
+from faults.soak import TIMEOUT
 from faults.witness import Witness
 from support.appliance import PIN, Appliance
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 MONTH = 30 * 24 * 3600
 

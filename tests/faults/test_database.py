@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faults.load import Clients, compare, new
-from faults.soak import times
+from faults.soak import TIMEOUT, times
 from faults.witness import Witness
 from support.appliance import Appliance
 from support.postgresql import PostgreSQL
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 
 @pytest.fixture

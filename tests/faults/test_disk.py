@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from faults.load import Clients, compare, new, until_ready
-from faults.soak import times
+from faults.soak import TIMEOUT, times
 from faults.witness import Witness
 from support.appliance import Appliance
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 SIZE = 48 * 1024 * 1024  # bytes of the small file system
 

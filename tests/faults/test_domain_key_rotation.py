@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from sqlalchemy import update
 
-from faults.soak import times
+from faults.soak import TIMEOUT, times
 from faults.witness import Witness
 from privyseal.keeper import sealing, slots
 from privyseal.keeper.domain import DomainKey
@@ -24,6 +24,8 @@ from privyseal.store import sealed
 from privyseal.store.store import Store
 from privyseal.store.tables import keys
 from support.appliance import PIN, Appliance
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 ROUNDS = times(4)
 KEYS = 120

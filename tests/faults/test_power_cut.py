@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from faults.scenarios import SCENARIOS
-from faults.soak import SOAK
+from faults.soak import SOAK, TIMEOUT
 from support.processes import BIN, ROOT, base_environment
 
+pytestmark = pytest.mark.timeout(TIMEOUT)
 FEWEST = {
     "approving": 40,
     "destroying": 30,

@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from faults.load import LONGEST, Clients, compare, new, until_ready
-from faults.soak import times
+from faults.soak import TIMEOUT, times
 from faults.witness import Witness
 from support.appliance import Appliance
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 
 def test_processes_are_killed_again_and_again(new_appliance: Callable[..., Appliance]) -> None:

@@ -34,10 +34,15 @@ class Witness:
             with self._taking, self._kept.open("a") as file:
                 file.write(answer.json()["checkpoint"] + "\n")
 
-    def verify(self) -> str:
-        """Export the record and verify it against all that was kept; gives what the program says."""
-        export = self._appliance.directory / "record.jsonl"
-        self._appliance.cli("audit", "export", "-o", export)
+    def verify(self, restored: Appliance | None = None) -> str:
+        """Export the record and verify it against all that was kept; gives what the program says.
+
+        Args:
+            restored: the appliance that has the record now, if it is another.
+        """
+        appliance = restored or self._appliance
+        export = appliance.directory / "record.jsonl"
+        appliance.cli("audit", "export", "-o", export)
         words: list[str | Path] = ["audit", "verify", export, "--key", self._key, "--checkpoint", self._kept]
         done = subprocess.run(
             [BIN / "privyseal", *words],
