@@ -73,6 +73,9 @@ MAY = {
     "PUT /users/{name}": ADMINISTRATOR,
     "DELETE /users/{name}": ADMINISTRATOR,
     "POST /users/{name}/unlock": ADMINISTRATOR,
+    "GET /users/{name}/certificates": ADMINISTRATOR,
+    "POST /users/{name}/certificates": ADMINISTRATOR,
+    "DELETE /users/{name}/certificates/{fingerprint}": ADMINISTRATOR,
     "GET /groups": ANYBODY,
     "POST /groups": ADMINISTRATOR,
     "GET /groups/{name}": ADMINISTRATOR,
@@ -116,10 +119,12 @@ ALWAYS = {"GET /health/alive", "GET /health/ready", "GET /state", "GET /info", "
 DOCUMENT: dict[str, Any] = api.framework().openapi()
 VALUES: dict[str, Any] = {
     "approvers": ["administrator"],
+    "certificate": "none",
     "core": "1",
     "digest": "A" * 43 + "=",
     "digests": ["A" * 43 + "="],
     "event": "1",
+    "fingerprint": "none",
     "from": "1",
     "key": "probe",
     "keys": "*",
