@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -51,11 +51,7 @@ class Worker:
         return self._ended
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    made: Made
-    worker: Worker | None
-    since: float
+_Held: TypeAlias = tuple[Made, Worker | None, float]  # and since when; a tuple, because each signature makes one
 
 
 class Unrecorded:
@@ -73,9 +69,9 @@ class Unrecorded:
 
     def add(self, made: Made, worker: Worker | None) -> None:
         """Hold what leaves in one answer to a worker."""
-        held = _Held(made, worker, self._clock())
+        since = self._clock()
         with self._lock:
-            self._held[made.first_use] = held
+            self._held[made.first_use] = (made, worker, since)
             self._signatures += len(made.inputs)
             while self._signatures > HELD_MAX:
                 self._drop(next(iter(self._held)))
@@ -97,11 +93,11 @@ class Unrecorded:
         room, oldest = HANDED_MAX, self._clock() - LOST_SECONDS
         with self._lock:
             everything = list(self._held.values())
-        ended = {worker for worker in {held.worker for held in everything} if worker is not None and worker.ended}
-        for held in everything:
-            if held.since <= oldest or held.worker in ended:
-                found.append(replace(held.made, ended=held.worker in ended))
-                room -= len(held.made.inputs)
+        ended = {worker for worker in {worker for _, worker, _ in everything} if worker is not None and worker.ended}
+        for made, worker, since in everything:
+            if since <= oldest or worker in ended:
+                found.append(replace(made, ended=worker in ended))
+                room -= len(made.inputs)
                 if room <= 0:
                     break
         return tuple(found)
@@ -109,4 +105,4 @@ class Unrecorded:
     def _drop(self, first_use: int) -> None:
         held = self._held.pop(first_use, None)
         if held is not None:
-            self._signatures -= len(held.made.inputs)
+            self._signatures -= len(held[0].inputs)
