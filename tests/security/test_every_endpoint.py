@@ -23,7 +23,7 @@ BACKUP_MAKERS = ADMINISTRATOR | {"backup"}
 KEY_READERS = READERS_OF_THE_RECORD | {ENTITLED}
 KEY_MANAGERS = ADMINISTRATOR | {ENTITLED}
 KEY_USERS = frozenset({ENTITLED})
-IN_THE_CORE = frozenset({*ROLES, ENTITLED}) - {"operator"}  # an operator without a rule in a core is not let in
+IN_THE_CORE = READERS_OF_THE_RECORD | {ENTITLED}  # without a rule in a core an operator is not let in
 ANYBODY = frozenset({*ROLES, ENTITLED})  # with an account; what is seen is what concerns the caller
 OPEN = frozenset(CALLERS)
 

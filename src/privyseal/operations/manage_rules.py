@@ -9,7 +9,7 @@ from privyseal.access.decide import by_role, decide, fits, refusal
 from privyseal.errors import InvalidRequestError, NotFoundError
 from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, Selector
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.find_key import look_up
+from privyseal.operations.find_key import read_key
 from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
@@ -142,10 +142,9 @@ async def explain_access(
     if operation not in RULE_OPERATIONS:
         return by_role(account, operation)
     rules = snapshot.rules_of(account, core)
-    known = await look_up(appliance, caller, core, key_ref)
-    if known is None:
+    key = await read_key(appliance, core, key_ref)
+    if key is None:
         return decide(account, operation, core.number, key_ref, rules)
-    key = known.key
     decision = decide(account, operation, core.number, key.label, rules, key.id, key.tags)
     if decision.allowed or account.role is not Role.OPERATOR:
         return decision
