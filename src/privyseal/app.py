@@ -21,7 +21,8 @@ from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
 from privyseal.rest import api
-from privyseal.rest.protocol import JoinedProtocol
+from privyseal.rest.doors import Server
+from privyseal.rest.limits import LimitedProtocol
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
@@ -72,7 +73,8 @@ async def _work(
         appliance.kept_files = (tls.ca, tls.ca_key)
         config = uvicorn.Config(
             api.build(appliance, access_log=access_log),
-            http=JoinedProtocol,
+            http=LimitedProtocol,
+            ws="none",
             lifespan="off",
             log_config=None,  # ours is set up
             access_log=False,
@@ -87,7 +89,7 @@ async def _work(
         config.load()
         assert config.ssl is not None  # noqa: S101 - there are certificate and key
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        server = uvicorn.Server(config)
+        server = Server(config)
         asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)

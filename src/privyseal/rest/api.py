@@ -14,11 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from privyseal import __version__
 from privyseal.errors import (
     AnsweredBeforeError,
+    BodyCutShortError,
     BodyTooLargeError,
     FieldError,
     InvalidRequestError,
     MalformedJSONError,
     PrivysealError,
+    UnavailableError,
 )
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.gate import require_operational
@@ -111,7 +113,7 @@ class _Front:
             body = await hot.read_body(receive)
             may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
             repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
-        except (BodyTooLargeError, InvalidRequestError) as error:
+        except (BodyTooLargeError, BodyCutShortError, InvalidRequestError, UnavailableError) as error:
             await hot.send_problem(send, problem_of(error))
             return
         scope[STATE] = repeat
