@@ -233,6 +233,51 @@ def test_who_gets_in(probe: Appliance, endpoint: str, caller: str) -> None:
         assert answer.json()["event"] > 0  # every refusal is on record
 
 
+NEEDED = {  # of the operations that a rule may name; each of them lets the key be read
+    "POST /cores/{core}/keys": "key:generate",
+    "PUT /cores/{core}/keys/{key}": "key:manage",
+    "DELETE /cores/{core}/keys/{key}": "key:destroy",
+    "PUT /cores/{core}/keys/{key}/policy": "key:manage",
+    "PUT /cores/{core}/keys/{key}/rotation": "key:manage",
+    "POST /cores/{core}/keys/{key}/rotate": "key:manage",
+    "POST /cores/{core}/keys/{key}/disable": "key:manage",
+    "POST /cores/{core}/keys/{key}/enable": "key:manage",
+    "POST /cores/{core}/keys/{key}/restore": "key:destroy",
+    "POST /cores/{core}/keys/{key}/export": "key:export",
+    "POST /cores/{core}/import-key": "key:import",
+    "POST /cores/{core}/import": "key:import",
+    "POST /cores/{core}/keys/{key}/sign": "key:sign",
+    "POST /cores/{core}/keys/{key}/sign-batch": "key:sign",
+}
+
+
+def test_every_endpoint_that_goes_by_rules_needs_one_operation() -> None:
+    """Those that an entitled operator may and one without a rule may not, but for what seeing a key is enough for."""
+    by_rule = {endpoint for endpoint, callers in MAY.items() if ENTITLED in callers and "operator" not in callers}
+    seeing = {endpoint for endpoint in by_rule if MAY[endpoint] in (KEY_READERS, IN_THE_CORE)}
+    assert set(NEEDED) == by_rule - seeing
+
+
+@pytest.mark.parametrize("operation", [one.value for one in RULE_OPERATIONS])
+@pytest.mark.parametrize("endpoint", sorted(NEEDED))
+def test_each_operation_lets_in_where_it_is_needed_and_nowhere_else(
+    probe: Appliance, endpoint: str, operation: str
+) -> None:
+    """A user whose one rule has one operation for every key: no endpoint asks for another one than it should."""
+    user = operation.replace("key:", "may-")
+    if user not in probe.passwords:
+        probe.add_user(user)
+        probe.add_rule(user, operations=[operation])
+    method, path = endpoint.split()
+    target, query, body = filled(path, DOCUMENT["paths"][f"/api/v1{path}"][method.lower()])
+    answer = _ask(probe, user, method, target, query, body)
+    refused = answer.status_code == 403 and answer.json()["type"].endswith(":access-refused")
+    assert answer.status_code < 500, answer.text
+    assert refused == (operation != NEEDED[endpoint]), answer.text
+    if refused:
+        assert NEEDED[endpoint] in answer.json()["missing_rule"]
+
+
 @pytest.fixture(scope="module", params=["locked", "unprovisioned"])
 def closed(request: pytest.FixtureRequest, new_appliance: Callable[..., Appliance]) -> Appliance:
     """An appliance that is not operational."""
