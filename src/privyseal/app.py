@@ -112,11 +112,11 @@ def main() -> None:
     parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
     logs.set_up(words.log_format, "worker")
-    harden_worker()
+    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
+    harden_worker(network=not database.startswith("sqlite:"))
     if words.hide and not hide(Path(words.hide)):
         _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
-    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
     metrics = Metrics(int(words.metrics), int(words.place))
     work = _work(
         listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), metrics, access_log=words.access_log

@@ -70,6 +70,7 @@ def framework() -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
+        redirect_slashes=False,  # to where the Host field says: there is one name for each thing
     )
     for routes in (
         appliance, unlocking, cores, keys, key_life, users, groups, credentials,

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
@@ -45,8 +47,8 @@ def test_a_hidden_file_is_gone(tmp_path: Path) -> None:
     script = SCRIPT.replace("and 1 / 0", "and os.stat('/nowhere/at/all')")
     answer = subprocess.run([sys.executable, "-c", script, secret, other], capture_output=True, text=True, check=True)
     done = json.loads(answer.stdout)
-    if not done.pop("hidden"):  # a kernel without Landlock: nothing is promised there
-        return
+    if not done.pop("hidden"):
+        pytest.skip("this kernel has no Landlock (landlock(7), Linux 5.13): a worker warns of it, nothing is promised")
     allowed = {name for name, worked in done.items() if worked}
     assert allowed == {"other", "new", "libraries"}
     assert secret.read_bytes() == b"s"
