@@ -22,6 +22,14 @@ class AttemptLimits:
     lock_at: int | None = 10
     longest: int = 300
 
+    @property
+    def one_at_a_time_from(self) -> int:
+        """From so many attempts on, wrong or not known yet, the next one waits for the outcome of those under way.
+
+        Else all that come at once would be tried before the first of them counts.
+        """
+        return self.delay_from if self.lock_at is None else min(self.delay_from, self.lock_at)
+
     def wait(self, failures: int) -> int:
         """Give the seconds to wait after this many failures: 1, 2, 4 ... from the 5th."""
         return 0 if failures < self.delay_from else min(2 ** min(failures - self.delay_from, 30), self.longest)

@@ -106,6 +106,9 @@ class _Front:
         if route is not None:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
+        if hot.has_other_method(scope):
+            await hot.send_problem(send, plain(405, *_NAMES[405]))
+            return
         await self._framework(scope, receive, send)
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:

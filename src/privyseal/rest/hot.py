@@ -134,8 +134,15 @@ _ON_CORES: dict[bytes, Handler] = {b"login": _login, b"logout": _logout}
 
 def match(scope: Scope) -> tuple[Handler, str, str] | None:
     """Give handler, core and key if this is a hot route: `/api/v1/cores/C/keys/K/VERB` or `/api/v1/cores/C/VERB`."""
-    if scope["method"] != "POST":
-        return None
+    return _match(scope) if scope["method"] == "POST" else None
+
+
+def has_other_method(scope: Scope) -> bool:
+    """Say whether this is a hot route's path with a method that it has not: the framework knows no such path."""
+    return scope["method"] != "POST" and _match(scope) is not None
+
+
+def _match(scope: Scope) -> tuple[Handler, str, str] | None:
     match scope["raw_path"].split(b"/"):
         case [b"", b"api", b"v1", b"cores", core, b"keys", key, verb] if verb in _ON_KEYS:
             return _ON_KEYS[verb], unquote(core), unquote(key)
