@@ -4,22 +4,41 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign", "key:update")
+KEY_OPERATIONS = (
+    "key:destroy",
+    "key:disable",
+    "key:enable",
+    "key:export",
+    "key:policy",
+    "key:restore",
+    "key:rotate",
+    "key:sign",
+    "key:unlock",
+    "key:update",
+)
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (
+    "appliance:lock",
     "backup:add-recipient",
     "backup:remove-recipient",
+    "core:create",
     "core:delete",
     "core:update",
     "credential:create",
+    "credential:revoke",
+    "domain-key:rotate",
     "group:add-member",
+    "group:create",
     "group:delete",
     "group:remove-member",
     "quorum:create",
     "rule:create",
     "rule:delete",
     "rule:update",
+    "unlock-slot:create",
+    "unlock-slot:delete",
+    "unlock-slot:rotate",
     "user:create",
     "user:delete",
     "user:unlock",
