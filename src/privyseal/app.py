@@ -16,7 +16,7 @@ import uvicorn
 from privyseal.audit.recorder import Recorder
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
-from privyseal.keeper.hiding import hide
+from privyseal.keeper.hiding import forbid_connecting, hide
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
@@ -113,7 +113,10 @@ def main() -> None:
     words = parser.parse_args()
     logs.set_up(words.log_format, "worker")
     database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
-    harden_worker(network=not database.startswith("sqlite:"))
+    calls_out = not database.startswith("sqlite:")
+    harden_worker(network=calls_out)
+    if not calls_out:
+        forbid_connecting()
     if words.hide and not hide(Path(words.hide)):
         _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
