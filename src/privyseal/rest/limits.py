@@ -95,8 +95,10 @@ class LimitedProtocol(JoinedProtocol):
         """End what has waited too long."""
         if now >= self.stuck:
             self.transport.abort()
-        elif now >= self.due:
+        elif now >= self.due and self.reading:
             self._refuse(_TOO_SLOW)
+        elif now >= self.due:  # an answer would be taken for that of a request that is just being sent
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which are no problem document
         """Refuse what the parser did not read, in our form; uvicorn calls this."""
