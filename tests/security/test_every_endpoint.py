@@ -30,7 +30,7 @@ from support.endpoints import (
 )
 
 EVERYBODY = (*CALLERS, *BEARERS)
-NAMED = {name: VALUES[name] for name in ("core", "key", "name", "number", "id", "user")}
+NAMED = {name: VALUES[name] for name in ("core", "fingerprint", "key", "name", "number", "id", "user")}
 MADE = {"POST /users": "/users/somebody", "POST /groups": "/groups/somebody", "POST /cores": "/cores/somebody"}
 ANSWERS: dict[str, int] = {  # to those who may, with a request that names what is not there or has too little: not 200
     "DELETE /backup/recipients/{name}": 404,
@@ -43,11 +43,13 @@ ANSWERS: dict[str, int] = {  # to those who may, with a request that names what 
     "DELETE /rules/{number}": 404,
     "DELETE /unlock-slots/{number}": 404,
     "DELETE /users/{name}": 404,
+    "DELETE /users/{name}/certificates/{fingerprint}": 404,
     "GET /approvals/{number}": 404,
     "GET /credentials/{id}": 404,
     "GET /groups/{name}": 404,
     "GET /rules/{number}": 404,
     "GET /users/{name}": 404,
+    "GET /users/{name}/certificates": 404,
     "POST /approvals/{number}/approve": 404,
     "POST /approvals/{number}/refuse": 404,
     "POST /backup": 409,
@@ -71,6 +73,7 @@ ANSWERS: dict[str, int] = {  # to those who may, with a request that names what 
     "POST /unlock-slots": 201,
     "POST /unlock-slots/{number}/rotate": 404,
     "POST /users": 201,
+    "POST /users/{name}/certificates": 404,
     "POST /users/{name}/unlock": 404,
     "PUT /groups/{name}/members/{user}": 404,
     "PUT /rules/{number}": 404,

@@ -212,7 +212,9 @@ NOT_KEPT = {
 }
 """The POSTs to which an idempotency key means nothing, each with its reason."""
 VOTES = {"approval:approve", "approval:refuse"}
-STATING = re.compile(r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-recipient))|appliance:lock")
+STATING = re.compile(
+    r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-(recipient|certificate)))|appliance:lock"
+)
 """PUT and DELETE say what shall be, however often; an appliance that is locked answers nobody."""
 EVERY_POST = sorted(
     name for name in (acts.ADMINISTRATIVE | acts.KEYS | acts.MORE).keys() | VOTES if not STATING.fullmatch(name)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from privyseal.wire import keywrap
 from support.appliance import PIN, Appliance
+from support.client_certificates import make
 
 OPERATOR = "operator"
 RULE_OPERATIONS = ("key:read", "key:sign", "key:manage", "key:destroy", "key:export", "key:import", "key:generate")
@@ -104,6 +105,16 @@ def _user(appliance: Appliance) -> str:
 
 def _new_user(_: Appliance) -> Asked:
     return Asked("POST", "/users", {"name": new_name(), "role": "operator", "password": "the password of it"})
+
+
+def _add_certificate(appliance: Appliance) -> Asked:
+    return Asked("POST", f"/users/{_user(appliance)}/certificates", {"certificate": make(new_name()).pem})
+
+
+def _remove_certificate(appliance: Appliance) -> Asked:
+    added = _add_certificate(appliance)
+    made = added.send(appliance).json()
+    return Asked("DELETE", f"{added.path}/{made['fingerprint']}")
 
 
 def _group(appliance: Appliance, *members: str) -> str:
@@ -202,8 +213,10 @@ ADMINISTRATIVE: dict[str, Callable[[Appliance], Asked]] = {
     "unlock-slot:create": lambda _: Asked("POST", "/unlock-slots", _SHARES),
     "unlock-slot:delete": lambda appliance: Asked("DELETE", _slot(appliance)),
     "unlock-slot:rotate": lambda appliance: Asked("POST", f"{_slot(appliance)}/rotate", _SHARES),
+    "user:add-certificate": _add_certificate,
     "user:create": _new_user,
     "user:delete": lambda appliance: Asked("DELETE", f"/users/{_user(appliance)}"),
+    "user:remove-certificate": _remove_certificate,
     "user:unlock": lambda appliance: Asked("POST", f"/users/{_user(appliance)}/unlock"),
     "user:update": lambda appliance: Asked("PUT", f"/users/{_user(appliance)}", {"role": "auditor"}),
 }

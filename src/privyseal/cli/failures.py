@@ -48,13 +48,18 @@ def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
         return fail(f"{error.filename}: {reason}" if error.filename else reason)
-    status = fail(error.detail, _hint(error, user), status=_STATUS.get(type(error), 1))
+    code = fail(error.detail, _hint(error, user), status=status(error))
     for each in error.errors:
         if each.message not in error.detail:
             click.echo(f"  {printable(each.field)}: {printable(each.message)}", err=True)
     if isinstance(error, errors.InternalError) and error.event is not None:
         click.echo(f"  the appliance recorded it as event {error.event}", err=True)
-    return status
+    return code
+
+
+def status(error: errors.ClientError) -> int:
+    """The exit status that stands for an error."""
+    return _STATUS.get(type(error), 1)
 
 
 def _hint(error: errors.ClientError, user: str | None) -> str | None:
@@ -66,6 +71,15 @@ def _hint(error: errors.ClientError, user: str | None) -> str | None:
         return f"an administrator types: privyseal user unlock {user or 'NAME'}"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:.0f} s"
-    if isinstance(error, errors.UnauthenticatedError) and error.detail.startswith(("credential", "the credential")):
-        return "check PRIVYSEAL_CREDENTIAL_FILE or credential_file; `privyseal credential create` makes a new one"
+    if isinstance(error, errors.UnauthenticatedError) and (hint := _way_in(error.detail)):
+        return hint
     return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), None)
+
+
+def _way_in(detail: str) -> str | None:
+    """What to check when it was no password that did not let somebody in."""
+    if detail.startswith(("credential", "the credential")):
+        return "check PRIVYSEAL_CREDENTIAL_FILE or credential_file; `privyseal credential create` makes a new one"
+    if detail.startswith("certificate ") or "the certificate of this host" in detail:
+        return "check client_cert and client_key; an administrator types: privyseal user certificate add NAME FILE"
+    return None

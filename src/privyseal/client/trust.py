@@ -7,6 +7,7 @@ name is checked in all of them. TLS 1.2 is the oldest version spoken.
 
 import contextlib
 import hashlib
+import re
 import socket
 import ssl
 import sys
@@ -15,7 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from privyseal.client.configuration import Configuration
-from privyseal.client.errors import CertificateError, ConfigurationError, TimedOutError, UnreachableError
+from privyseal.client.errors import (
+    CertificateError,
+    ConfigurationError,
+    InvalidInputError,
+    TimedOutError,
+    UnreachableError,
+)
 
 
 def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
@@ -40,6 +47,18 @@ def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
     return context
 
 
+def certificates_only(pem: str) -> str:
+    """The certificates in a PEM text, without what stands beside them: often a private key.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if not blocks:
+        raise InvalidInputError("this holds no PEM certificate")
+    return "".join(f"{block}\n" for block in blocks)
+
+
 def fingerprint(certificate: bytes) -> str:
     """`sha256:` and the hexadecimal SHA-256 of a certificate's DER, as `privyseal serve` prints it."""
     return f"sha256:{hashlib.sha256(certificate).hexdigest()}"
@@ -59,7 +78,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
     address = (parts.hostname or "", parts.port or 443)
     try:
         with _unchecked(address, timeout) as connection:
-            return _chain(connection)
+            return chain_of(connection)
     except TimeoutError:
         raise TimedOutError(f"{url} did not answer within {timeout:g} seconds") from None
     except OSError as error:
@@ -69,7 +88,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
 def _anchors(configuration: Configuration, url: str) -> bytes | None:
     """The certificates to trust, DER, one behind the other; None means the system's."""
     if configuration.ca_file:
-        certificates = _certificates_in(configuration.ca_file)
+        certificates = certificates_in(configuration.ca_file)
     elif configuration.fingerprint:
         certificates = presented_chain(url, configuration.timeout_ms / 1000)
     else:
@@ -82,7 +101,14 @@ def _anchors(configuration: Configuration, url: str) -> bytes | None:
     return b"".join(certificates)
 
 
-def _certificates_in(path: Path) -> list[bytes]:
+def certificates_in(path: Path) -> list[bytes]:
+    """The certificates in a PEM file, DER.
+
+    Raises:
+        ConfigurationError: it holds none.
+        OSError: it cannot be read.
+        ValueError: one is damaged.
+    """
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     blocks = path.read_text(encoding="ascii", errors="replace").split(begin)[1:]
     certificates = [ssl.PEM_cert_to_DER_cert(f"{begin}{block.split(end)[0]}{end}") for block in blocks]
@@ -108,7 +134,7 @@ def _unchecked(address: tuple[str, int], timeout: float) -> Any:
         yield connection
 
 
-def _chain(connection: Any) -> list[bytes]:
+def chain_of(connection: Any) -> list[bytes]:
     """The presented chain. `SSLSocket.get_unverified_chain` came with Python 3.13; before, only its inside had it."""
     if sys.version_info >= (3, 13):
         return list(connection.get_unverified_chain())
