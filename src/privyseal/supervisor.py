@@ -216,6 +216,9 @@ class Supervisor:
         name = "keeper" if child is self.children[0] else "worker"
         self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}')
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
+        if name == "worker":  # what it was trying counts as wrong, and nobody waits for its outcome
+            with contextlib.suppress(UnavailableError):
+                settle(self.store)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
         if child is self.children[0] and is_provisioned(self.store):
