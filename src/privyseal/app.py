@@ -20,23 +20,25 @@ from privyseal.keeper.hiding import hide
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
+from privyseal.orders import heard
 from privyseal.rest import api
+from privyseal.rest.marks import Marked
 from privyseal.rest.protocol import JoinedProtocol
+from privyseal.served_tls import ServedTLS
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
-from privyseal.telemetry.metrics import Metrics
+from privyseal.telemetry.metrics import RELOADS, Metrics
 from privyseal.tls import TLSFiles
 
 _log = logging.getLogger("privyseal.worker")
 _STOP_SECONDS = 5
 _MEASURE_SECONDS = 1.0
+_ORDERS = 65536  # bytes; what the supervisor says at once is far less
 
 
 @contextlib.asynccontextmanager
-async def open_appliance(
-    database: str, keeper: Path, metrics: Metrics | None = None, certificate: Path | None = None
-) -> AsyncIterator[Appliance]:
+async def open_appliance(database: str, keeper: Path, metrics: Metrics | None = None) -> AsyncIterator[Appliance]:
     """Open everything that operations work with; close it in the other order."""
     store = Store(database)
     with store.read() as connection:
@@ -44,7 +46,7 @@ async def open_appliance(
     metrics = metrics or Metrics()
     recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
     snapshot = nothing_yet() if node is None else load(store)
-    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics, certificate)
+    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics)
     background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance
@@ -57,8 +59,10 @@ async def open_appliance(
 
 
 async def _measure(appliance: Appliance) -> None:
-    """Publish how much waits in this worker, so that any worker can tell."""
+    """Publish how much waits in this worker, so that any worker can tell; serve a certificate that was renewed."""
     while True:
+        if appliance.tls is not None:
+            appliance.tls.look()
         appliance.metrics.set("privyseal_recorder_queue", appliance.recorder.waiting)
         appliance.metrics.set("privyseal_keeper_queue", appliance.keeper.waiting)
         appliance.metrics.set("privyseal_workers", 1)
@@ -68,10 +72,11 @@ async def _measure(appliance: Appliance) -> None:
 async def _work(
     listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics, *, access_log: bool
 ) -> None:
-    async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
+    async with open_appliance(database, keeper, metrics) as appliance:
         appliance.kept_files = (tls.ca, tls.ca_key)
+        front = api.build(appliance, access_log=access_log)
         config = uvicorn.Config(
-            api.build(appliance, access_log=access_log),
+            front,
             http=JoinedProtocol,
             lifespan="off",
             log_config=None,  # ours is set up
@@ -80,15 +85,15 @@ async def _work(
             date_header=False,
             proxy_headers=False,
             ssl_certfile=tls.certificate,
-            ssl_keyfile=tls.key,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         config.load()
-        assert config.ssl is not None  # noqa: S101 - there are certificate and key
+        assert config.ssl is not None  # noqa: S101 - there is a certificate
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        appliance.tls = ServedTLS(tls, config.ssl)
         server = uvicorn.Server(config)
-        asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
+        asyncio.get_running_loop().add_reader(0, _hear, server, front, appliance)
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
         due = asyncio.create_task(upkeep.run(appliance))
@@ -96,8 +101,17 @@ async def _work(
         due.cancel()
 
 
-def _stop(server: uvicorn.Server) -> None:
-    server.should_exit = True
+def _hear(server: uvicorn.Server, front: Marked, appliance: Appliance) -> None:
+    """Do what the supervisor says; end when it is gone."""
+    data = os.read(0, _ORDERS)
+    for reload in heard(data):
+        front.access_log = reload.access_log
+        if appliance.tls is not None:
+            appliance.tls.look()
+        appliance.metrics.count(RELOADS)
+    if not data:
+        server.should_exit = True
+        asyncio.get_running_loop().remove_reader(0)
 
 
 def main() -> None:

@@ -102,6 +102,9 @@ MAY = {
     "GET /audit/export": READERS_OF_THE_RECORD,
     "GET /audit/key": ANYBODY,
     "GET /audit/proof": READERS_OF_THE_RECORD,
+    "GET /config/tls": ADMINISTRATOR,
+    "PUT /config/tls": ADMINISTRATOR,
+    "POST /config/tls/renew": ADMINISTRATOR,
     "GET /metrics": ADMINISTRATOR | {"metrics"},
     "POST /backup": BACKUP_MAKERS,
     "GET /backup/recipients": BACKUP_MAKERS,
@@ -116,6 +119,7 @@ ALWAYS = {"GET /health/alive", "GET /health/ready", "GET /state", "GET /info", "
 DOCUMENT: dict[str, Any] = api.framework().openapi()
 VALUES: dict[str, Any] = {
     "approvers": ["administrator"],
+    "certificate": "none",
     "core": "1",
     "digest": "A" * 43 + "=",
     "digests": ["A" * 43 + "="],
@@ -137,6 +141,7 @@ VALUES: dict[str, Any] = {
     "password": "a password of somebody",
     "pin": PIN,
     "policy": {"raw_digest": True},
+    "private_key": "none",
     "public_key": "AAAA",
     "signature": "AAAA",
     "ticket": "none",

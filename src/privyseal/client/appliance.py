@@ -35,6 +35,7 @@ from privyseal.client.records import (
     NewCredential,
     Quorum,
     Rule,
+    ServerCertificate,
     User,
     take,
     take_objects,
@@ -143,6 +144,19 @@ class Appliance:
     def metrics(self) -> str:
         """What the appliance measures of itself, in Prometheus' text format; roles metrics and administrator."""
         return self._connection.request("GET", "/metrics").content.decode()
+
+    def tls(self) -> ServerCertificate:
+        """The TLS certificate in force, for administrators."""
+        return ServerCertificate.read(self._connection.request("GET", "/config/tls").document())
+
+    def replace_tls(self, *, certificate: str, private_key: str) -> ServerCertificate:
+        """Serve another certificate; both in PEM, the certificate with those above it."""
+        body = {"certificate": certificate, "private_key": private_key}
+        return ServerCertificate.read(self._connection.request("PUT", "/config/tls", body=body).document())
+
+    def renew_tls(self) -> ServerCertificate:
+        """Serve a new certificate of the appliance's own authority."""
+        return ServerCertificate.read(self._connection.request("POST", "/config/tls/renew").document())
 
     def cores(self) -> list[Core]:
         """The cores in which the user has a rule; for administrators all."""

@@ -479,6 +479,42 @@ class BackupRecipient(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCertificate(_Record):
+    """The TLS certificate that the appliance serves.
+
+    Attributes:
+        names: host names and addresses.
+        own: whether the appliance's own authority issued it, so that it is renewed by itself.
+        authority: subject of the topmost certificate above it.
+    """
+
+    subject: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+    own: bool
+    authority: str
+    authority_fingerprint: str
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `GET /config/tls`."""
+        authority = take(document, "authority", dict)
+        return cls(
+            subject=take(document, "subject", str),
+            names=take_texts(document, "names"),
+            not_before=take_time(document, "not_before"),
+            not_after=take_time(document, "not_after"),
+            fingerprint=take(document, "fingerprint", str),
+            own=take(document, "own", bool),
+            authority=take(authority, "subject", str),
+            authority_fingerprint=take(authority, "fingerprint", str),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(_Record):
     """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it.
 

@@ -20,6 +20,8 @@ ADMINISTRATIVE = (
     "rule:create",
     "rule:delete",
     "rule:update",
+    "tls:renew",
+    "tls:replace",
     "user:create",
     "user:delete",
     "user:unlock",

@@ -23,6 +23,7 @@ from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
 from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
+from privyseal.served_tls import ServedTLS
 from privyseal.store import approvals, attempts, cores, credentials, groups, users
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
@@ -117,7 +118,7 @@ class Appliance:
 
     Attributes:
         node: empty until it is provisioned.
-        certificate: the file of the TLS certificate.
+        tls: the certificate in force; None where nothing is served.
         kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
     """
 
@@ -127,7 +128,7 @@ class Appliance:
     recorder: Recorder
     snapshot: Snapshot
     metrics: Metrics = field(default_factory=Metrics, repr=False)
-    certificate: Path | None = None
+    tls: ServedTLS | None = None
     pin_limits: AttemptLimits = PIN_LIMITS
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from privyseal import __version__
 from privyseal.errors import (
@@ -39,6 +39,7 @@ from privyseal.rest.routes import (
     keys,
     metrics,
     rules,
+    tls,
     unlocking,
     users,
 )
@@ -53,7 +54,7 @@ _OPEN = frozenset(
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
-def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
+def build(appliance_: Appliance, *, access_log: bool = False) -> Marked:
     """Build the application of one API worker; with `access_log` it logs every request."""
     app = framework()
     app.state.appliance = appliance_
@@ -71,7 +72,7 @@ def framework() -> FastAPI:
     )
     for routes in (
         appliance, unlocking, cores, keys, key_life, users, groups, credentials,
-        rules, approvals, audit, backup, metrics,
+        rules, approvals, audit, backup, metrics, tls,
     ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)

@@ -14,6 +14,7 @@ from privyseal.model.keys import Key
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
 from privyseal.operations.manage_rules import MadeRule
+from privyseal.operations.manage_tls import InForce
 from privyseal.operations.manage_users import Account
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
@@ -28,6 +29,20 @@ HARDWARE_VERSION = "1.0"
 def timestamp(time: datetime) -> str:
     """Write a time as RFC 3339 in UTC."""
     return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def tls_document(found: InForce) -> Document:
+    """Write the TLS certificate in force."""
+    return {
+        "subject": found.subject,
+        "issuer": found.issuer,
+        "names": list(found.names),
+        "not_before": timestamp(found.not_before),
+        "not_after": timestamp(found.not_after),
+        "fingerprint": found.fingerprint,
+        "own": found.own,
+        "authority": {"subject": found.authority, "fingerprint": found.authority_fingerprint},
+    }
 
 
 def core_document(counted: CountedCore) -> Document:

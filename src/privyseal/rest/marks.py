@@ -24,7 +24,7 @@ class Marked:
 
     def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
         self._app = app
-        self._access_log = access_log
+        self.access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -46,7 +46,7 @@ class Marked:
         try:
             await self._app(scope, receive, mark)
         finally:
-            if self._access_log:
+            if self.access_log:
                 peer = (scope.get("client") or ("",))[0]
                 access(_log, scope["method"], scope["path"], status, peer, time.perf_counter_ns() - began)
             REQUEST.reset(before)
