@@ -107,6 +107,7 @@ MAY = {
     "POST /config/tls/renew": ADMINISTRATOR,
     "GET /metrics": ADMINISTRATOR | {"metrics"},
     "POST /backup": BACKUP_MAKERS,
+    "POST /restore": ADMINISTRATOR,
     "GET /backup/recipients": BACKUP_MAKERS,
     "POST /backup/recipients": ADMINISTRATOR,
     "DELETE /backup/recipients/{name}": ADMINISTRATOR,

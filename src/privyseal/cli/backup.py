@@ -1,6 +1,8 @@
 """`privyseal backup`: one file that holds the whole appliance, sealed for those who may open it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -29,7 +31,7 @@ def create(session: Session, target: str) -> None:
     path, partial = Path(target), Path(f"{target}.part")
     if path.exists():
         raise Failure(f"{target} is there already", "choose another name with -o FILE")
-    with appliance(session) as there, there.backup() as download:
+    with appliance(session) as there, there.backup() as download, _removed_unless_whole(partial):
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file, output.progress(session, "Backup", download.length) as moved:
             for piece in download.pieces:
@@ -38,9 +40,18 @@ def create(session: Session, target: str) -> None:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-    partial.rename(path)
+        partial.rename(path)
     output.document(session, {"file": target, "bytes": size})
     output.note(session, f"{target}: {size} bytes")
+
+
+@contextlib.contextmanager
+def _removed_unless_whole(partial: Path) -> Iterator[None]:
+    """Leave no piece of a backup behind when the connection is cut, the disk is full or somebody stops it."""
+    try:
+        yield
+    finally:
+        partial.unlink(missing_ok=True)  # it has its own name by now if it is whole
 
 
 @command.group("recipient", cls=Group)

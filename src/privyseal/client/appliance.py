@@ -32,6 +32,7 @@ from privyseal.client.records import (
     Explanation,
     Group,
     Info,
+    Merged,
     NewCredential,
     Quorum,
     Rule,
@@ -404,6 +405,21 @@ class Appliance:
     def backup(self) -> AbstractContextManager[Download]:
         """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
         return self._connection.download("POST", "/backup")
+
+    def merge_backup(self, pieces: Iterator[bytes], secret: str, *, dry_run: bool = False) -> Merged:
+        """Put back what a backup of this appliance has and it has not.
+
+        Args:
+            pieces: the file, in order.
+            secret: the backup passphrase, or an X25519 private key in PEM.
+            dry_run: only say what would come back.
+        """
+        headers = {
+            "Backup-Secret": base64.b64encode(secret.encode()).decode(),
+            "Content-Type": "application/vnd.privyseal.backup",
+        }
+        query = {"dry_run": "true"} if dry_run else {}
+        return Merged.read(self._connection.upload("/restore", pieces, headers=headers, query=query).document())
 
     def explain_access(self, *, user: str, core: int | str, operation: str, key: str | None = None) -> Explanation:
         """Why `user` may or may not do `operation` with `key` in `core`."""

@@ -479,6 +479,50 @@ class BackupRecipient(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Merged(_Record):
+    """What came back from a backup, or would come back if `merged` is false.
+
+    Attributes:
+        node, created, last_event: of the backup.
+        keys: core, id and label of each.
+        members, rules, quorums: how many.
+        conflicts: what could not come back, and why.
+    """
+
+    node: str
+    created: datetime
+    last_event: int
+    merged: bool
+    cores: tuple[str, ...]
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
+    keys: tuple[Document, ...]
+    members: int
+    rules: int
+    quorums: int
+    conflicts: tuple[str, ...]
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `POST /restore`."""
+        return cls(
+            node=take(document, "node", str),
+            created=take_time(document, "created"),
+            last_event=take(document, "last_event", int),
+            merged=take(document, "merged", bool),
+            cores=take_texts(document, "cores"),
+            users=take_texts(document, "users"),
+            groups=take_texts(document, "groups"),
+            keys=tuple(take_objects(document, "keys")),
+            members=take(document, "members", int),
+            rules=take(document, "rules", int),
+            quorums=take(document, "quorums", int),
+            conflicts=take_texts(document, "conflicts"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCertificate(_Record):
     """The TLS certificate that the appliance serves.
 

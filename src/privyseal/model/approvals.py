@@ -8,6 +8,7 @@ KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (
+    "appliance:merge",
     "backup:add-recipient",
     "backup:remove-recipient",
     "core:delete",
