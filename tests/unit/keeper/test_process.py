@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,14 @@ from msgspec.structs import replace
 
 from privyseal.errors import ApplianceLockedError, InvalidRequestError, UnavailableError
 from privyseal.keeper import sealing
-from privyseal.keeper.client import KeeperClient, KeyUnknownError, NoSuccessorError, WrongSecretError, ask_once
+from privyseal.keeper.client import (
+    KeeperClient,
+    KeyUnknownError,
+    NoSuccessorError,
+    WrongSecretError,
+    ask_once,
+    open_keeper,
+)
 from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.wire import frames, primitives
 from support.keeper import SECRET, Keeper
@@ -338,3 +347,34 @@ def test_older_news_does_not_undo_newer(keeper: Keeper) -> None:
     opened._learn(frames.Done())
     assert opened.unlocked
     assert opened.path == keeper.path
+
+
+def test_what_waits_is_counted_and_a_connection_can_be_opened_for_a_while(keeper: Keeper) -> None:
+    """Nothing waits once the answer is there; what is of no use as an answer is an error."""
+
+    async def work() -> None:
+        async with open_keeper(keeper.path) as opened:
+            await opened.ask(frames.Inspect(), frames.Status)
+            assert opened.waiting == 0
+            with pytest.raises(UnavailableError, match="wrong kind"):
+                await opened.ask(frames.Inspect(), frames.Slot)
+
+    run(work())
+
+
+def test_a_keeper_that_hangs_up_is_unavailable() -> None:
+    """Whoever asks one thing hears of it."""
+    with tempfile.TemporaryDirectory(prefix="keeper-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = Path(folder) / "keeper.sock"
+        listener.bind(str(path))
+        listener.listen()
+
+        def hang_up() -> None:
+            accepted, _ = listener.accept()
+            accepted.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(UnavailableError, match="does not answer"):
+            ask_once(path, frames.Inspect(), frames.Status)
+        thread.join()
