@@ -371,6 +371,7 @@ def test_a_keeper_that_hangs_up_is_unavailable() -> None:
 
         def hang_up() -> None:
             accepted, _ = listener.accept()
+            accepted.recv(65536)  # else the kernel resets the connection, which is another error
             accepted.close()
 
         thread = threading.Thread(target=hang_up)
@@ -378,3 +379,18 @@ def test_a_keeper_that_hangs_up_is_unavailable() -> None:
         with pytest.raises(UnavailableError, match="does not answer"):
             ask_once(path, frames.Inspect(), frames.Status)
         thread.join()
+
+
+def test_a_connection_that_has_ended_is_watched_no_more(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next beat finds out and is the last one."""
+    monkeypatch.setattr("privyseal.keeper.client._BEAT_SECONDS", 0.01)
+
+    async def work() -> None:
+        opened = KeeperClient(keeper.path)
+        await opened.ask(frames.Inspect(), frames.Status)
+        await opened.close()
+        await asyncio.sleep(0.1)
+        running = asyncio.get_running_loop()
+        assert not [timer for timer in getattr(running, "_scheduled", []) if "_beat" in repr(timer)]
+
+    run(work())
