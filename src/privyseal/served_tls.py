@@ -1,12 +1,12 @@
-"""What an API worker serves: a TLS context that takes a new certificate while connections go on with the old one."""
+"""The TLS certificate that a worker serves: another one takes its place while connections go on with the old one."""
 
 import logging
-import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography import x509
 
+from privyseal.errors import UnavailableError
 from privyseal.tls import TLSFiles
 
 _log = logging.getLogger("privyseal.tls")
@@ -18,12 +18,12 @@ class ServedTLS:
 
     Args:
         files: where it is kept.
-        context: what was made of these files just now.
+        renew: serves what the file holds now; raises OSError or ValueError, UnavailableError, and changes nothing then.
     """
 
-    def __init__(self, files: TLSFiles, context: ssl.SSLContext) -> None:
+    def __init__(self, files: TLSFiles, renew: Callable[[], None]) -> None:
         self.files = files
-        self._context = context
+        self._renew = renew
         self._mark = _mark(files.certificate)
         self.chain: Sequence[x509.Certificate] = files.chain()
 
@@ -32,18 +32,15 @@ class ServedTLS:
         mark = _mark(self.files.certificate)
         if mark in (self._mark, None):
             return
-        self._mark = mark
         try:
-            self.chain = self._load()
+            chain = self.files.chain()
+            self._renew()
+            self.chain = chain
+        except UnavailableError:  # the database is away: the next look tries again
+            return
         except (OSError, ValueError) as error:
             _log.warning("the TLS certificate in force stays, what is in its file cannot be served: %s", error)
-
-    def _load(self) -> Sequence[x509.Certificate]:
-        """Load the file; first elsewhere, because a context that is in use would lose its key by one that is wrong."""
-        chain = self.files.chain()
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.files.certificate)
-        self._context.load_cert_chain(self.files.certificate)
-        return chain
+        self._mark = mark
 
 
 def _mark(path: Path) -> _Mark | None:

@@ -4,17 +4,33 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign", "key:update")
+KEY_OPERATIONS = (
+    "key:destroy",
+    "key:disable",
+    "key:enable",
+    "key:export",
+    "key:policy",
+    "key:restore",
+    "key:rotate",
+    "key:sign",
+    "key:unlock",
+    "key:update",
+)
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (
+    "appliance:lock",
     "appliance:merge",
     "backup:add-recipient",
     "backup:remove-recipient",
+    "core:create",
     "core:delete",
     "core:update",
     "credential:create",
+    "credential:revoke",
+    "domain-key:rotate",
     "group:add-member",
+    "group:create",
     "group:delete",
     "group:remove-member",
     "quorum:create",
@@ -23,8 +39,13 @@ ADMINISTRATIVE = (
     "rule:update",
     "tls:renew",
     "tls:replace",
+    "unlock-slot:create",
+    "unlock-slot:delete",
+    "unlock-slot:rotate",
+    "user:add-certificate",
     "user:create",
     "user:delete",
+    "user:remove-certificate",
     "user:unlock",
     "user:update",
 )

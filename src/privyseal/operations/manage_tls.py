@@ -15,7 +15,7 @@ from privyseal.operations.perform import Act, Caller
 from privyseal.served_tls import ServedTLS
 from privyseal.store.times import now
 from privyseal.tls import fingerprint
-from privyseal.wire import certificates
+from privyseal.wire import server_certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def replace(appliance: Appliance, caller: Caller, act: Act, chain: str, pr
     Raises InvalidRequestError, ApprovalNeededError, AccessRefusedError.
     """
     require_role(caller, Operation.APPLIANCE_MANAGE)
-    content = certificates.server_pem(chain, private_key, now())
+    content = server_certificates.server_pem(chain, private_key, now())
     leaf = x509.load_pem_x509_certificate(content)
     served = _served(appliance)
     return await _put(appliance, caller, act, fingerprint(leaf), lambda: served.files.replace(content))
@@ -88,7 +88,7 @@ def _in_force(served: ServedTLS) -> InForce:
     return InForce(
         subject=leaf.subject.rfc4514_string(),
         issuer=leaf.issuer.rfc4514_string(),
-        names=certificates.names(leaf),
+        names=server_certificates.names(leaf),
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
         fingerprint=fingerprint(leaf),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +25,7 @@ from privyseal.operations.appliance import Appliance
 from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
-from privyseal.rest.marks import Marked, marked
+from privyseal.rest.marks import Direct, Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import (
@@ -107,6 +108,11 @@ class _Front:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
         await self._framework(scope, receive, send)
+
+    def direct(self, scope: Scope) -> Direct | None:
+        """Give what answers a hot request, None for any other, and while the appliance is not operational."""
+        route = hot.match(scope) if self._appliance.is_operational else None
+        return None if route is None else partial(hot.answer_to, self._appliance, route, scope)
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework answer, with a body that is known to be short enough."""

@@ -2,7 +2,8 @@
 
 Somebody took away on purpose what is missing, perhaps. So with a thing comes back only what belongs to it: a rule with
 its user, its group or its core; a quorum with its core or key; a member with the user or the group. Administrators,
-credentials, recipients of backups, requests for approval and unlock slots do not come back: make them anew.
+credentials, client certificates, recipients of backups, requests for approval and unlock slots do not come back: make
+them anew.
 """
 
 from collections.abc import Callable, Iterable, Sequence
