@@ -1,6 +1,9 @@
 """What a kernel does not have is reported as not in force, and nothing fails. The rest is tested in real keepers."""
 
+import json
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +43,12 @@ def test_a_kernel_without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is told, and warns."""
     monkeypatch.setattr(hiding, "_libc", Kernel(-1))
     assert hiding.hide(ROOT / "README.md") is False
+
+
+def test_a_worker_gives_up_what_reads_the_keeper() -> None:
+    """Tried in a process of its own, because it cannot be taken back."""
+    words = "import json; from privyseal.keeper.hardening import harden_worker; print(json.dumps(harden_worker()))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(done.stdout)
+    assert set(found) == {"no_core_dump", "no_capabilities", "no_new_privileges"}
+    assert all(found.values())

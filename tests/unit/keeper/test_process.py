@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
 from privyseal.errors import ApplianceLockedError, InvalidRequestError, UnavailableError
-from privyseal.keeper import sealing
+from privyseal.keeper import process, sealing
 from privyseal.keeper.client import (
     KeeperClient,
     KeyUnknownError,
@@ -28,9 +28,11 @@ from privyseal.keeper.client import (
     ask_once,
     open_keeper,
 )
+from privyseal.keeper.keyring import Keyring
 from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.wire import frames, primitives
 from support.keeper import SECRET, Keeper
+from support.waiting import wait_until
 
 DIGESTS = tuple(hashlib.sha256(bytes([number])).digest() for number in range(200))
 SCHEME = Scheme(Mechanism.ECDSA, Hash.SHA_256)
@@ -394,3 +396,40 @@ def test_a_connection_that_has_ended_is_watched_no_more(keeper: Keeper, monkeypa
         assert not [timer for timer in getattr(running, "_scheduled", []) if "_beat" in repr(timer)]
 
     run(work())
+
+
+def test_a_batch_that_is_refused_before_it_begins(keeper: Keeper) -> None:
+    """For a key that the keeper does not know, one answer stands for all inputs."""
+    request, _ = generated(keeper)
+    several = replace(request, inputs=DIGESTS[:3], record=None, seal=b"\0" * 32)
+    with pytest.raises(KeyUnknownError):
+        ask_once(keeper.path, several, frames.Signatures)
+
+
+def test_who_watches_hears_of_every_change(keeper: Keeper) -> None:
+    """Also when somebody else made it."""
+
+    async def work() -> None:
+        async with open_keeper(keeper.path) as watching, open_keeper(keeper.path) as other:
+            await watching.watch()
+            assert watching.unlocked
+            await other.ask(frames.Lock(), frames.Done)
+            await asyncio.to_thread(wait_until, lambda: not watching.unlocked, seconds=30)
+
+    run(work())
+
+
+def test_other_users_are_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here without a process around it, because a test has one user; it ends when the listening socket does."""
+    with tempfile.TemporaryDirectory(prefix="keeper-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/keeper.sock")
+        listener.listen()
+        serving = threading.Thread(target=process.serve, args=(listener, Keyring({})))
+        serving.start()
+        with monkeypatch.context() as patch, socket.socket(socket.AF_UNIX) as client:
+            patch.setattr(process.os, "geteuid", lambda: 4_000_000)
+            client.connect(f"{folder}/keeper.sock")
+            assert client.recv(1) == b""
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join(30)
+        assert not serving.is_alive()
