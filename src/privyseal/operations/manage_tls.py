@@ -1,7 +1,7 @@
 """The TLS certificate of this node: what is in force, and another one in its place. Connections go on as they are."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
 from privyseal.served_tls import ServedTLS
 from privyseal.store.times import now
-from privyseal.tls import fingerprint
+from privyseal.tls import TLSFiles, fingerprint
 from privyseal.wire import server_certificates
 
 
@@ -41,7 +41,8 @@ class InForce:
 async def show(appliance: Appliance, caller: Caller) -> InForce:
     """Give the certificate in force. Raises AccessRefusedError."""
     require_role(caller, Operation.APPLIANCE_MANAGE)
-    return await asyncio.to_thread(_in_force, _served(appliance))
+    served = _served(appliance)
+    return await asyncio.to_thread(_in_force, served.files, served.chain)
 
 
 async def replace(appliance: Appliance, caller: Caller, act: Act, chain: str, private_key: str) -> InForce:
@@ -65,17 +66,18 @@ async def renew(appliance: Appliance, caller: Caller, act: Act) -> InForce:
 
 async def _put(appliance: Appliance, caller: Caller, act: Act, reason: str, write: Callable[[], None]) -> InForce:
     """Write the file last in the transaction of its event; this worker serves it at once, others within a second."""
+    served = _served(appliance)
 
-    def work(_: object) -> None:
+    def work(_: object) -> InForce:
         try:
             write()
         except OSError as error:
             raise UnavailableError(f"the certificate cannot be written: {error.strerror}") from error
+        return _in_force(served.files, served.files.chain())
 
-    await change(appliance, caller, act, reason, work)
-    served = _served(appliance)
+    result = await change(appliance, caller, act, reason, work)
     served.look()
-    return await asyncio.to_thread(_in_force, served)
+    return result
 
 
 def _served(appliance: Appliance) -> ServedTLS:
@@ -83,8 +85,8 @@ def _served(appliance: Appliance) -> ServedTLS:
     return appliance.tls
 
 
-def _in_force(served: ServedTLS) -> InForce:
-    leaf, top = served.chain[0], served.chain[-1]
+def _in_force(files: TLSFiles, chain: Sequence[x509.Certificate]) -> InForce:
+    leaf, top = chain[0], chain[-1]
     return InForce(
         subject=leaf.subject.rfc4514_string(),
         issuer=leaf.issuer.rfc4514_string(),
@@ -92,7 +94,7 @@ def _in_force(served: ServedTLS) -> InForce:
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
         fingerprint=fingerprint(leaf),
-        own=served.files.is_own(leaf),
+        own=files.is_own(leaf),
         authority=top.subject.rfc4514_string(),
         authority_fingerprint=fingerprint(top),
     )

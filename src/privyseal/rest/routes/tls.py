@@ -38,4 +38,6 @@ async def replace(body: NewCertificate, enter: Enter) -> dict[str, Any]:
 @router.post("/renew")
 async def renew(enter: Enter) -> dict[str, Any]:
     """Serve a new certificate of the appliance's own CA."""
-    return tls_document(await enter("tls:renew", lambda caller, act: manage_tls.renew(enter.appliance, caller, act)))
+    return await enter.once(
+        "tls:renew", lambda caller, act: manage_tls.renew(enter.appliance, caller, act), tls_document
+    )
