@@ -15,15 +15,16 @@ import uvicorn
 from privyseal.audit.recorder import Recorder
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
-from privyseal.keeper.hiding import hide
+from privyseal.keeper.hiding import forbid_connecting, hide
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
 from privyseal.orders import heard
 from privyseal.rest import api
+from privyseal.rest.doors import Server
+from privyseal.rest.limits import LimitedProtocol
 from privyseal.rest.marks import Marked
 from privyseal.rest.mutual_tls import MutualTLS
-from privyseal.rest.protocol import JoinedProtocol
 from privyseal.served_tls import ServedTLS
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.bell import Bell
@@ -45,9 +46,10 @@ async def open_appliance(database: str, keeper: Path, metrics: Metrics | None = 
     with store.read() as connection:
         node = appliance_rows.node(connection)
     metrics = metrics or Metrics()
-    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
+    client = KeeperClient(keeper)
+    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"), client.recorded)
     snapshot = nothing_yet() if node is None else load(store)
-    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics)
+    appliance = Appliance(node or "", store, client, recorder, snapshot, metrics)
     background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance
@@ -87,7 +89,8 @@ async def _work(
         appliance.tls = ServedTLS(tls, mutual_tls.renew)
         config = uvicorn.Config(
             front,
-            http=JoinedProtocol,
+            http=LimitedProtocol,
+            ws="none",
             lifespan="off",
             log_config=None,  # ours is set up
             access_log=False,
@@ -98,7 +101,7 @@ async def _work(
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        server = uvicorn.Server(config)
+        server = Server(config)
         asyncio.get_running_loop().add_reader(0, _hear, server, front, appliance)
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
@@ -118,6 +121,7 @@ def _hear(server: uvicorn.Server, front: Marked, appliance: Appliance) -> None:
         appliance.metrics.count(RELOADS)
     if not data:
         server.should_exit = True
+        appliance.keeper.expect_no_other()
         asyncio.get_running_loop().remove_reader(0)
 
 
@@ -131,11 +135,14 @@ def main() -> None:
     parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
     logs.set_up(words.log_format, "worker")
-    harden_worker()
+    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
+    calls_out = not database.startswith("sqlite:")
+    harden_worker(network=calls_out)
+    if not calls_out:
+        forbid_connecting()
     if words.hide and not hide(Path(words.hide)):
         _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
-    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
     shared = Metrics(int(words.metrics), int(words.place)), Bell(int(words.bell))
     work = _work(listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), shared, access_log=words.access_log)
     with asyncio.Runner(loop_factory=_loop) as runner:

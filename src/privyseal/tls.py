@@ -37,6 +37,7 @@ class TLSFiles:
         self.ca = folder / "ca.pem"
         self.ca_key = folder / "ca.key"
         self.certificate = folder / "server.pem"
+        self._names = folder / "names"  # those of this machine: workers may not look for them
         self._lock = folder / "lock"
 
     def prepare(self, extra_names: list[str]) -> None:
@@ -48,7 +49,9 @@ class TLSFiles:
         with self._alone():
             if not self.ca.exists():
                 _make_ca(self)
-            names = {_general(name) for name in local_names() | set(extra_names)}
+            found = sorted(local_names() | set(extra_names))
+            write_private(self._names, "\n".join(found).encode())
+            names = {_general(name) for name in found}
             if self._is_stale(names):
                 _make_leaf(self, sorted(names, key=repr))
 
@@ -65,11 +68,9 @@ class TLSFiles:
         return True
 
     def renew(self) -> None:
-        """Make a new leaf of our own CA now, whatever is in force, for every local name."""
+        """Make a new leaf of our own CA now, whatever is in force, for every name found at the start or a reload."""
         with self._alone():
-            present = self.chain()[0]
-            names = set(_names(present)) if self.is_own(present) else set()
-            _make_leaf(self, sorted(names | {_general(name) for name in local_names()}, key=repr))
+            _make_leaf(self, [_general(name) for name in self._names.read_text().split("\n")])
 
     def replace(self, content: bytes) -> None:
         """Serve a certificate from elsewhere: PEM of a private key, its certificate and the chain, checked before."""
@@ -134,6 +135,11 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name too
+    finally:
+        os.close(folder)
 
 
 def _addresses_v4() -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from privyseal.cli import output, secrets
 from privyseal.cli.commands import Group
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import Failure
 
@@ -31,7 +31,7 @@ def create(session: Session, target: str) -> None:
     path, partial = Path(target), Path(f"{target}.part")
     if path.exists():
         raise Failure(f"{target} is there already", "choose another name with -o FILE")
-    with appliance(session) as there, there.backup() as download, _removed_unless_whole(partial):
+    with appliance(session) as there, there.backup() as download, _removed_if_it_fails(partial):
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file, output.progress(session, "Backup", download.length) as moved:
             for piece in download.pieces:
@@ -46,12 +46,13 @@ def create(session: Session, target: str) -> None:
 
 
 @contextlib.contextmanager
-def _removed_unless_whole(partial: Path) -> Iterator[None]:
-    """Leave no piece of a backup behind when the connection is cut, the disk is full or somebody stops it."""
+def _removed_if_it_fails(partial: Path) -> Iterator[None]:
+    """Leave no half of a backup behind: it would only take the room that there was too little of."""
     try:
         yield
-    finally:
-        partial.unlink(missing_ok=True)  # it has its own name by now if it is whole
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @command.group("recipient", cls=Group)

@@ -21,6 +21,7 @@ from privyseal.keeper.pins import PINs, Remembered, TicketError, UncountedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.keeper.shares import ShareError
 from privyseal.keeper.slots import WrongSecretError
+from privyseal.keeper.unrecorded import Worker
 from privyseal.keeper.uses import UseCounter
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
@@ -93,12 +94,12 @@ class Keyring:
         self._life = Life(self, self._pins, self._counters)
         self._hits = self._misses = 0
 
-    def handle(self, request: Request) -> Answer:
-        """Answer any request; never raises for what a request contains."""
+    def handle(self, request: Request, worker: Worker | None = None) -> Answer:
+        """Answer any request; never raises for what a request contains. `worker` is who asks."""
         try:
             if isinstance(request, Sign):
                 ready = self.ready(request)
-                return self.signed(ready, ready(0, len(ready.inputs)))
+                return self.signed(ready, ready(0, len(ready.inputs)), (request.user, worker))
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
@@ -133,11 +134,21 @@ class Keyring:
         uses = self._counters.take(opened.place, request.counter, len(inputs), limit)
         return Ready(opened, scheme, inputs, uses, self._counters.seal(opened.place, uses))
 
-    def signed(self, ready: Ready, values: Sequence[bytes]) -> frames.Signatures:
-        """Count what was signed; nothing leaves the keeper without a number."""
+    def signed(self, ready: Ready, values: Sequence[bytes], by: tuple[str, Worker | None]) -> frames.Signatures:
+        """Count what was signed; nothing leaves the keeper without a number. `by` is the user and the worker."""
         opened = ready.opened
-        first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
+        first = self._uses.count(by, opened.core, opened.id, ready.scheme.name, ready.inputs)
         return frames.Signatures(tuple(values), self._uses.keeper, first, ready.uses, ready.counter)
+
+    def recorded(self, request: frames.Recorded) -> None:
+        """Learn that events are durable."""
+        if request.keeper == self._uses.keeper:
+            self._uses.unrecorded.recorded(request.first_uses)
+
+    def list_unrecorded(self, request: frames.ListUnrecorded) -> Answer:
+        """Say what may still have to be recorded, and what is to be recorded by whoever asks."""
+        held = self._uses.unrecorded
+        return frames.Unrecorded(self._uses.keeper, held.waiting(request.count), held.abandoned())
 
     def count_uses(self) -> Answer:
         """Say how many signatures were made; a checkpoint may be signed with this count for a minute."""
@@ -273,6 +284,7 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.Forget: lambda keyring, request: keyring.custody.forget(request),
     frames.GenerateAuditKey: lambda keyring, request: auditing.generate(keyring.domain(), request.id),
     frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.ListUnrecorded: Keyring.list_unrecorded,
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
     frames.Logout: Keyring.logout,

@@ -15,7 +15,7 @@ from privyseal.model.approvals import KEY_OPERATIONS
 from privyseal.model.cores import Core
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.bearer import standing
-from privyseal.operations.find_key import look_up, require_entry
+from privyseal.operations.find_key import read_key, require_entry
 from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.wire.frames import Policy
@@ -106,13 +106,12 @@ async def _about_key(appliance: Appliance, asker: Caller, operation: Operation, 
     if question.key is None:
         raise InvalidRequestError(FieldError("query.key", f"say with which key: {operation.value} is about one"))
     rules = asker.snapshot.rules_of(asker.user, core)
-    known = await look_up(appliance, asker, core, question.key)
-    if known is None:
+    key = await read_key(appliance, core, question.key)
+    if key is None:
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
-    key = known.key
     decision = decide(asker.user, operation, core.number, key.label, rules, key.id, key.tags)
     if decision.allowed:
-        return Explanation(decision, tuple(_conditions(asker, operation, known)))
+        return Explanation(decision, tuple(_conditions(asker, operation, KnownKey.of(key))))
     if asker.user.role is not Role.OPERATOR or asker.user.scope is not None:
         return Explanation(decision)
     return Explanation(refusal(asker.user, operation, core.number, question.key))

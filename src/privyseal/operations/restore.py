@@ -5,6 +5,7 @@ nobody who could be asked who he is: whoever can write the directory may restore
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -72,6 +73,18 @@ def require_whole(header: Header, pieces: Iterator[dump.Rows | dump.File]) -> No
             f"the backup has tables of revision {header.schema} and this version has {head_revision()}; restore it "
             "with the version that made it, then upgrade"
         )
+
+
+@contextmanager
+def marked(place: Place) -> Iterator[None]:
+    """Mark a place while something is restored into it; the mark stays if that does not come to its end."""
+    write_private(place.restoring, b"`privyseal restore` did not come to its end here\n")
+    try:
+        yield
+    except ConflictError:  # an appliance is there, and nothing of it was touched
+        place.restoring.unlink()
+        raise
+    place.restoring.unlink()
 
 
 def restore(store: Store, place: Place, file: BinaryIO, checked: Checked, progress: Progress) -> None:

@@ -50,5 +50,5 @@ def test_a_worker_gives_up_what_reads_the_keeper() -> None:
     words = "import json; from privyseal.keeper.hardening import harden_worker; print(json.dumps(harden_worker()))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
     found = json.loads(done.stdout)
-    assert set(found) == {"no_core_dump", "no_capabilities", "no_new_privileges"}
+    assert {"no_core_dump", "no_capabilities", "no_new_privileges"} <= set(found)
     assert all(found.values())

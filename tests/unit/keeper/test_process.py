@@ -433,3 +433,20 @@ def test_other_users_are_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
         listener.shutdown(socket.SHUT_RDWR)
         serving.join(30)
         assert not serving.is_alive()
+
+
+def test_no_keeper_comes_back_without_a_supervisor(keeper: Keeper) -> None:
+    """A worker that has to end answers at once, instead of waiting for a keeper that nobody starts."""
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            await opened.watch()
+            keeper.kill()
+            keeper._listener.close()
+            opened.expect_no_other()
+            with pytest.raises(UnavailableError):
+                await opened.ask(frames.Inspect(), frames.Status)
+            with pytest.raises(UnavailableError):
+                await asyncio.wait_for(opened.ask(frames.Inspect(), frames.Status), 5)
+
+    run(work())
