@@ -34,7 +34,7 @@ def command() -> None:
     required=True,
     metavar="TYPE",
     help="rsa:2048 rsa:3072 rsa:4096 rsa:8192 ec:P-256 ec:P-384 ec:P-521 ec:secp256k1 ec:brainpoolP256r1 "
-    "ec:brainpoolP384r1 ec:brainpoolP512r1 ed25519 ed448",
+    "ec:brainpoolP384r1 ec:brainpoolP512r1 ed25519 ed448 ml-dsa-44 ml-dsa-65 ml-dsa-87",
 )
 @click.option("--pin-file", metavar="FILE", help="File with its PIN, or - for stdin. A lost PIN is a lost key.")
 @click.option("--no-pin", is_flag=True, help="A key without a PIN, where the core allows it.")

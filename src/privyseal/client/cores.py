@@ -334,18 +334,21 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> Signature:
         """Sign a digest, or data that the appliance hashes first.
 
         Args:
-            digest: signed as it is; must have the length of `hash_name`.
+            digest: signed as it is; must have the length of `hash_name`. For ML-DSA without a hash it is the message
+                representative (mu, 64 bytes).
             data: at most 1 MiB; hashed with `hash_name` on the appliance, for EdDSA signed as it is.
             hash_name: for example `SHA-256`.
-            mechanism: `ECDSA`, `RSA-PKCS1`, `RSA-PSS` or `EdDSA`; None means the key type's own.
+            mechanism: such as `RSA-PSS` or `HashML-DSA`; None means the key type's own.
             encoding: ECDSA only, `der` or `raw`; None means `der`.
             salt_length: RSA-PSS only, in bytes; None means the length of the hash.
             mgf_hash: RSA-PSS only; None means `hash_name`.
+            context: ML-DSA and HashML-DSA only, at most 255 bytes.
             version: of the key; None means the current one.
 
         Raises:
@@ -358,6 +361,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         return Signature.read(self._use("sign", body))
@@ -371,6 +375,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> SignatureBatch:
         """Sign 1 to 1,000 digests (for EdDSA: messages) in one request, all or none; arguments as for `sign`."""
@@ -381,6 +386,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         return SignatureBatch.read(self._use("sign-batch", body))
@@ -396,6 +402,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> int:
         """Let the appliance check a signature; arguments as for `sign`.
@@ -414,6 +421,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         document = self._connection.request("POST", f"{self._path}/verify", body=body).document()
@@ -457,6 +465,11 @@ def _input(digest: bytes | None, data: bytes | None) -> dict[str, str]:
     if (digest is None) == (data is None):
         raise InvalidInputError("give either a digest or data")
     return {"digest": _base64(digest)} if digest is not None else {"data": _base64(data or b"")}
+
+
+def _context(context: bytes) -> dict[str, str]:
+    """The context of an ML-DSA signature, for those who ask for one: most keys have none."""
+    return {"context": _base64(context)} if context else {}
 
 
 def _base64(content: bytes) -> str:

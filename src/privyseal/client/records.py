@@ -152,8 +152,8 @@ class Key(_Record):
 
     @property
     def signs_messages(self) -> bool:
-        """Whether it signs whole messages and no digests (Ed25519 and Ed448, RFC 8032)."""
-        return self.mechanisms[:1] == ("EdDSA",)
+        """Whether it signs whole messages and, unless asked to, no digests (RFC 8032; FIPS 204)."""
+        return self.mechanisms[:1] in (("EdDSA",), ("ML-DSA",))
 
     @property
     def wants_data(self) -> bool:

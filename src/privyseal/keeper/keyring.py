@@ -117,8 +117,10 @@ class Keyring:
             self._hits += 1
         if request.mechanism not in opened.policy.mechanisms:
             raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
-        parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
-        scheme = _scheme(*parameters)
+        scheme = _scheme(
+            request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding,
+            request.context, request.mu,
+        )  # fmt: skip
         if opened.restricted or request.data:
             return self._ready_within_limits(opened, scheme, request)
         return Ready(opened, scheme, request.inputs)
@@ -315,11 +317,21 @@ def _wrong_pin(request: _Proven) -> RefusedError:
 
 
 @lru_cache(maxsize=1024)
-def _scheme(mechanism: str, hash_: str | None, salt_length: int | None, mgf_hash: str | None, encoding: str) -> Scheme:
+def _scheme(
+    mechanism: str,
+    hash_: str | None,
+    salt_length: int | None,
+    mgf_hash: str | None,
+    encoding: str,
+    context: bytes,
+    mu: bool,  # noqa: FBT001 - a field of the frame
+) -> Scheme:
     return Scheme(
         Mechanism(mechanism),
         Hash(hash_) if hash_ else None,
         salt_length,
         Hash(mgf_hash) if mgf_hash else None,
         Encoding(encoding),
+        context,
+        mu,
     )

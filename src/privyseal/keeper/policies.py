@@ -61,12 +61,18 @@ def check_restrictions(policy: Policy, key_type: KeyType, request: Sign) -> None
     if policy.hashes is not None and request.hash not in policy.hashes:
         used = request.hash or "an input without a named hash"
         raise RefusedError(frames.POLICY, f"the key's policy does not allow {used}; use {', '.join(policy.hashes)}")
-    hashed_here = request.data and request.hash is not None
-    if not policy.raw_digest and not hashed_here and key_type.family is not Family.ED:
+    if not policy.raw_digest and not _brings_data(key_type, request):
         raise RefusedError(
             frames.POLICY, "the key's policy wants the data itself, which the appliance hashes; a digest is refused"
         )
     check_time(policy)
+
+
+def _brings_data(key_type: KeyType, request: Sign) -> bool:
+    """Say whether the keeper sees all that is signed: data that it hashes, or the message itself."""
+    if request.hash is not None:
+        return request.data
+    return key_type.family in (Family.ED, Family.ML_DSA) and not request.mu
 
 
 def digests(request: Sign) -> tuple[bytes, ...]:

@@ -5,14 +5,17 @@ from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 
 from privyseal.errors import InvalidSignatureError
 from privyseal.model.keys import Family, KeyType
-from privyseal.model.mechanisms import Encoding, Scheme
+from privyseal.model.mechanisms import Encoding, Mechanism, Scheme
 from privyseal.wire import primitives
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+MLDSAPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+PrivateKey = (
+    ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | MLDSAPrivateKey
+)
 
 
 class FaultError(Exception):
@@ -67,9 +70,26 @@ class EdKey:
         return self._key.sign(data)
 
 
-_EDWARDS: dict[KeyType, Callable[[], ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey]] = {
+class MLDSAKey:
+    """A key on module lattices (FIPS 204). Signatures are hedged: each is another one."""
+
+    def __init__(self, key: MLDSAPrivateKey) -> None:
+        self._key = key
+        self._public = key.public_key().public_bytes_raw()
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:
+        """Sign a message, a message representative, or for HashML-DSA a digest."""
+        if scheme.mechanism is Mechanism.HASH_ML_DSA:
+            return self._key.sign_mu(primitives.hash_ml_dsa_mu(self._public, scheme, data))
+        return self._key.sign_mu(data) if scheme.mu else self._key.sign(data, scheme.context)
+
+
+_GENERATE: dict[KeyType, Callable[[], PrivateKey]] = {
     KeyType.ED25519: ed25519.Ed25519PrivateKey.generate,
     KeyType.ED448: ed448.Ed448PrivateKey.generate,
+    KeyType.ML_DSA_44: mldsa.MLDSA44PrivateKey.generate,
+    KeyType.ML_DSA_65: mldsa.MLDSA65PrivateKey.generate,
+    KeyType.ML_DSA_87: mldsa.MLDSA87PrivateKey.generate,
 }
 
 
@@ -78,10 +98,10 @@ def generate(key_type: KeyType) -> PrivateKey:
     match key_type.family:
         case Family.EC:
             return ec.generate_private_key(primitives.CURVES[key_type])
-        case Family.ED:
-            return _EDWARDS[key_type]()
-        case _:
+        case Family.RSA:
             return rsa.generate_private_key(65537, key_type.bits)
+        case _:
+            return _GENERATE[key_type]()
 
 
 def to_pkcs8(key: PrivateKey) -> bytes:
@@ -137,6 +157,9 @@ _TYPES: dict[tuple[str, object], KeyType] = {
     **{("rsa", one.bits): one for one in KeyType if one.family is Family.RSA},
     ("ed25519privatekey", None): KeyType.ED25519,
     ("ed448privatekey", None): KeyType.ED448,
+    ("mldsa44privatekey", None): KeyType.ML_DSA_44,
+    ("mldsa65privatekey", None): KeyType.ML_DSA_65,
+    ("mldsa87privatekey", None): KeyType.ML_DSA_87,
 }
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5, section A.1.1: 2^16 < e < 2^256, odd
 _EXPONENT_BITS = 256
@@ -168,5 +191,7 @@ def from_pkcs8(der: bytes) -> SigningKey:
             return RSAKey(key)
         case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
             return EdKey(key)
+        case mldsa.MLDSA44PrivateKey() | mldsa.MLDSA65PrivateKey() | mldsa.MLDSA87PrivateKey():
+            return MLDSAKey(key)
         case _:
             raise ValueError(f"{type(key).__name__} is no key type of this appliance")

@@ -12,6 +12,7 @@ class Family(enum.Enum):
 
     EC = "ec"
     ED = "ed"
+    ML_DSA = "ml-dsa"
     RSA = "rsa"
 
 
@@ -31,6 +32,9 @@ class KeyType(enum.Enum):
     BRAINPOOL_P512R1 = "ec:brainpoolP512r1"
     ED25519 = "ed25519"
     ED448 = "ed448"
+    ML_DSA_44 = "ml-dsa-44"
+    ML_DSA_65 = "ml-dsa-65"
+    ML_DSA_87 = "ml-dsa-87"
 
     @property
     def family(self) -> Family:
@@ -39,8 +43,8 @@ class KeyType(enum.Enum):
 
     @property
     def bits(self) -> int:
-        """The length of an RSA modulus or of a curve's order, in bits."""
-        return _BITS[self]
+        """The length of an RSA modulus or of a curve's order, in bits; 0 where there is no such thing."""
+        return _BITS.get(self, 0)
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
@@ -69,6 +73,7 @@ _FAMILIES = {
 _MECHANISMS = {
     Family.EC: (Mechanism.ECDSA,),
     Family.ED: (Mechanism.EDDSA,),
+    Family.ML_DSA: (Mechanism.ML_DSA, Mechanism.HASH_ML_DSA),
     Family.RSA: (Mechanism.RSA_PKCS1, Mechanism.RSA_PSS),
 }
 

@@ -9,6 +9,8 @@ class Mechanism(enum.Enum):
 
     ECDSA = "ECDSA"  # FIPS 186-5, section 6
     EDDSA = "EdDSA"  # RFC 8032
+    HASH_ML_DSA = "HashML-DSA"  # FIPS 204, section 5.4
+    ML_DSA = "ML-DSA"  # FIPS 204, section 5.2
     RSA_PKCS1 = "RSA-PKCS1"  # RFC 8017, section 8.2
     RSA_PSS = "RSA-PSS"  # RFC 8017, section 8.1
 
@@ -36,6 +38,8 @@ class Hash(enum.Enum):
         return self.value.lower().replace("sha3-", "sha3_").replace("sha-", "sha")
 
 
+MESSAGE_MECHANISMS = frozenset({Mechanism.EDDSA, Mechanism.ML_DSA})
+"""What hashes by itself, if at all."""
 _LENGTHS = {hash_: int(hash_.value[-3:]) // 8 for hash_ in Hash}
 
 
@@ -55,6 +59,9 @@ class Scheme:
         salt_length: RSA-PSS only, bytes; None means the length of the hash.
         mgf_hash: RSA-PSS only; None means the same as `hash`.
         encoding: matters for ECDSA only.
+        context: ML-DSA and HashML-DSA only, at most 255 bytes.
+        mu: ML-DSA only: whether the input is the message representative of FIPS 204, algorithm 7, line 6 (64 bytes),
+            which the caller computed of the message, the context and the public key.
     """
 
     mechanism: Mechanism
@@ -62,8 +69,16 @@ class Scheme:
     salt_length: int | None = None
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
+    context: bytes = b""
+    mu: bool = False
 
     @property
     def name(self) -> str:
         """The mechanism as the record writes it, for example `ECDSA-SHA-256`."""
-        return f"{self.mechanism.value}-{self.hash.value}" if self.hash else self.mechanism.value
+        name = f"{self.mechanism.value}-{self.hash.value}" if self.hash else self.mechanism.value
+        return f"{name}-mu" if self.mu else name
+
+    @property
+    def takes_message(self) -> bool:
+        """Whether what goes in is the message itself, and no digest that somebody computed."""
+        return self.mechanism in MESSAGE_MECHANISMS and not self.mu

@@ -159,4 +159,6 @@ def _sign(
         record=None,
         data=data,
         counter=counter,
+        context=scheme.context,
+        mu=scheme.mu,
     )

@@ -211,4 +211,4 @@ async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes,
 
 
 def _words(body: SignBody | SignBatchBody | VerifyBody) -> Words:
-    return Words(body.mechanism, body.hash, body.salt_length, body.mgf_hash, body.encoding)
+    return Words(body.mechanism, body.hash, body.salt_length, body.mgf_hash, body.encoding, body.context)

@@ -26,6 +26,7 @@ class _Signing(_Body, kw_only=True, frozen=True):
     salt_length: int | None = None
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
+    context: bytes = b""
     version: int | None = None
 
 

@@ -270,6 +270,7 @@ class Sign(_Message, frozen=True, tag="sign"):
         record: sent the first time and when the keeper has forgotten it.
         data: whether `inputs` are data that the keeper hashes, rather than digests; EdDSA's messages are neither.
         counter: the sealed count of uses, for a key whose policy limits them.
+        context, mu: see `model.mechanisms.Scheme`.
     """
 
     seal: bytes
@@ -285,6 +286,8 @@ class Sign(_Message, frozen=True, tag="sign"):
     record: SealedKey | None
     data: bool = False
     counter: bytes | None = None
+    context: bytes = b""
+    mu: bool = False
 
 
 class GenerateAuditKey(_Message, frozen=True, tag="generate-audit-key"):
