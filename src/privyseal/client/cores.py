@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
 from privyseal.client.http import Connection
+from privyseal.client.key_operations import KeyOperations
+from privyseal.client.objects import Objects
 from privyseal.client.records import (
     Core,
     ImportKey,
@@ -186,6 +188,11 @@ class CoreClient:
         """The key with this id or label; `pin` goes with each use that needs it."""
         return KeyClient(self._connection, self._path, name, _PIN(pin))
 
+    @property
+    def objects(self) -> Objects:
+        """The core's certificates, public keys and data."""
+        return Objects(self._connection, self._path)
+
     def login(self, pin: str) -> "Login":
         """Exchange a PIN for a ticket that opens exactly the keys which the PIN fits.
 
@@ -244,7 +251,7 @@ class Login:
         return Ticket.read(answer.document())
 
 
-class KeyClient:
+class KeyClient(KeyOperations):
     """One key of a core. The private half stays on the appliance: this has verbs and no bytes."""
 
     def __init__(self, connection: Connection, core_path: str, name: str, unlocking: Unlocking) -> None:
@@ -285,15 +292,23 @@ class KeyClient:
         """Take back that this key shall be destroyed."""
         return self._answer("POST", "restore", {})
 
-    def update(self, *, label: str | None = None, add_tags: Sequence[str] = (), remove_tags: Sequence[str] = ()) -> Key:
-        """Change label and tags; the id stays.
+    def update(
+        self,
+        *,
+        label: str | None = None,
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+        object_id: str | None = None,
+    ) -> Key:
+        """Change label, tags and object id; the id stays.
 
         Args:
             label: None means it stays.
             add_tags: each takes the place of the tag of the same name.
             remove_tags: whole tags, or names of tags whatever their value.
+            object_id: what PKCS #11 hosts see as CKA_ID, in hexadecimal; None means it stays.
         """
-        body = {"label": label, "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+        body = {"label": label, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "object_id": object_id}
         return Key.read(self._connection.request("PUT", self._path, body=body).document())
 
     def disable(self) -> Key:

@@ -45,6 +45,7 @@ class Words(msgspec.Struct, frozen=True):
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
     context: bytes = b""
+    length: int | None = None
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -157,15 +158,19 @@ def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None
     scheme = _scheme(key, words, hashed_here=data is not None)
     if data is None:
         assert digest is not None  # noqa: S101 - exactly one was given
-        if scheme.mechanism is Mechanism.EDDSA:
-            raise InvalidRequestError.of("digest", "EdDSA signs the message itself; give data")
         if scheme.mechanism is Mechanism.ML_DSA:
             scheme = with_mu(scheme)
+        elif scheme.takes_message:
+            words_ = f"{scheme.mechanism.value} signs the message itself; give data"
+            raise InvalidRequestError.of("digest", words_)
         check_input(key.type, scheme, digest, "digest")
         return scheme, digest
     if len(data) > DATA_MAX:
         raise InvalidRequestError.of("data", f"data has at most {DATA_MAX} bytes; hash it yourself and give digest")
-    return scheme, data if scheme.hash is None else hashlib.new(scheme.hash.python_name, data).digest()
+    if not scheme.hashes_first:
+        return scheme, data
+    assert scheme.hash is not None  # noqa: S101 - it hashes first
+    return scheme, hashlib.new(scheme.hash.python_name, data).digest()
 
 
 def _scheme(key: Key, words: Words, *, hashed_here: bool) -> Scheme:
@@ -177,6 +182,7 @@ def _scheme(key: Key, words: Words, *, hashed_here: bool) -> Scheme:
         mgf_hash=words.mgf_hash,
         encoding=words.encoding,
         context=words.context,
+        length=words.length,
         hashed_here=hashed_here,
     )
 
