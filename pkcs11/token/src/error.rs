@@ -40,7 +40,7 @@ errors! {
     DeviceError = CKR_DEVICE_ERROR,
     /// No appliance answers.
     DeviceRemoved = CKR_DEVICE_REMOVED,
-    /// No interface has the name, version and flags that were asked for.
+    /// No interface has the name, version and flags that were asked for; or the appliance wants us to wait.
     FunctionFailed = CKR_FUNCTION_FAILED,
     FunctionNotParallel = CKR_FUNCTION_NOT_PARALLEL,
     FunctionNotSupported = CKR_FUNCTION_NOT_SUPPORTED,
@@ -90,7 +90,9 @@ fn from_problem(name: &str, detail: &str) -> Error {
         "access-refused" => Error::KeyFunctionNotPermitted,
         "key-not-found" => Error::KeyHandleInvalid,
         "pin-incorrect" => Error::PinIncorrect,
-        "pin-locked" | "too-many-attempts" => Error::PinLocked,
+        "pin-locked" => Error::PinLocked,
+        // The PIN or password was not tried: it may be tried again in a moment, which a locked one may not.
+        "too-many-attempts" => Error::FunctionFailed,
         // The PIN of the login is another key's, or the login has ended and cannot be renewed.
         "pin-required" | "ticket-invalid" => Error::UserNotLoggedIn,
         "invalid-body" if detail.contains("digest") => Error::DataLenRange,
@@ -111,6 +113,7 @@ mod tests {
     #[test]
     fn problems_become_their_codes() {
         assert_eq!(problem("pin-locked", "").name(), "CKR_PIN_LOCKED");
+        assert_eq!(problem("too-many-attempts", ""), Error::FunctionFailed);
         assert_eq!(problem("pin-required", ""), Error::UserNotLoggedIn);
         assert_eq!(problem("invalid-body", "body.digest: too long"), Error::DataLenRange);
         assert_eq!(problem("invalid-body", "body.salt_length: too large"), Error::MechanismParamInvalid);

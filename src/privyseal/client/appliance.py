@@ -391,9 +391,21 @@ class Appliance:
         """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
         return self._connection.download("POST", "/backup")
 
-    def explain_access(self, *, user: str, core: int | str, operation: str, key: str | None = None) -> Explanation:
-        """Why `user` may or may not do `operation` with `key` in `core`."""
-        query = {"user": user, "core": core, "operation": operation, "key": key}
+    def explain_access(
+        self,
+        *,
+        user: str,
+        operation: str,
+        core: int | str | None = None,
+        key: str | None = None,
+        credential: str | None = None,
+    ) -> Explanation:
+        """Why `user` may or may not do `operation`, with `key` in `core` where it is about one.
+
+        Args:
+            credential: id of the credential that is used; None for the password.
+        """
+        query = {"user": user, "core": core, "operation": operation, "key": key, "credential": credential}
         return Explanation.read(self._connection.request("GET", "/access/explain", query=query).document())
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Event]:

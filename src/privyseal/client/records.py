@@ -489,6 +489,7 @@ class Explanation(_Record):
 
     Attributes:
         group: the group that the rule is for, None when it is for the user.
+        conditions: what else has to be true where it is allowed, a sentence each.
     """
 
     allowed: bool
@@ -496,6 +497,7 @@ class Explanation(_Record):
     rule: int | None
     missing_rule: str | None
     group: str | None = None
+    conditions: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -506,6 +508,7 @@ class Explanation(_Record):
             rule=take_or_none(document, "rule", int),
             missing_rule=take_or_none(document, "missing_rule", str),
             group=take_or_none(document, "group", str),
+            conditions=tuple(map(str, document.get("conditions") or ())),
             document=document,
         )
 
