@@ -85,6 +85,9 @@ MAY = {
     "PUT /users/{name}": ADMINISTRATOR,
     "DELETE /users/{name}": ADMINISTRATOR,
     "POST /users/{name}/unlock": ADMINISTRATOR,
+    "GET /users/{name}/certificates": ADMINISTRATOR,
+    "POST /users/{name}/certificates": ADMINISTRATOR,
+    "DELETE /users/{name}/certificates/{fingerprint}": ADMINISTRATOR,
     "GET /groups": ANYBODY,
     "POST /groups": ADMINISTRATOR,
     "GET /groups/{name}": ADMINISTRATOR,
@@ -128,6 +131,7 @@ ALWAYS = {"GET /health/alive", "GET /health/ready", "GET /state", "GET /info", "
 DOCUMENT: dict[str, Any] = api.framework().openapi()
 VALUES: dict[str, Any] = {
     "approvers": ["administrator"],
+    "certificate": "none",
     "ciphertext": "AAAA",
     "class": "data",
     "core": "1",
@@ -135,6 +139,7 @@ VALUES: dict[str, Any] = {
     "digest": "A" * 43 + "=",
     "digests": ["A" * 43 + "="],
     "event": "1",
+    "fingerprint": "none",
     "from": "1",
     "key": "probe",
     "keys": "*",

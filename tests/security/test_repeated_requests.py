@@ -219,7 +219,9 @@ NOT_KEPT = {
 VOTES = {"approval:approve", "approval:refuse"}
 AGAIN = {"key:decrypt", "key:derive", "key:encrypt"}
 """What is done again when it comes again, with the reason above."""
-STATING = re.compile(r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-recipient))|appliance:lock")
+STATING = re.compile(
+    r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-(recipient|certificate)))|appliance:lock"
+)
 """PUT and DELETE say what shall be, however often; an appliance that is locked answers nobody."""
 EVERY_POST = sorted(
     name for name in (acts.ADMINISTRATIVE | acts.KEYS | acts.MORE).keys() - AGAIN | VOTES if not STATING.fullmatch(name)

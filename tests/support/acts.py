@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from privyseal.model import access
 from privyseal.wire import keywrap
 from support.appliance import PIN, Appliance
+from support.client_certificates import make
 
 OPERATOR = "operator"
 RULE_OPERATIONS = tuple(one.value for one in access.RULE_OPERATIONS)
@@ -143,6 +144,16 @@ def _new_user(_: Appliance) -> Asked:
     return Asked("POST", "/users", {"name": new_name(), "role": "operator", "password": "the password of it"})
 
 
+def _add_certificate(appliance: Appliance) -> Asked:
+    return Asked("POST", f"/users/{_user(appliance)}/certificates", {"certificate": make(new_name()).pem})
+
+
+def _remove_certificate(appliance: Appliance) -> Asked:
+    added = _add_certificate(appliance)
+    made = added.send(appliance).json()
+    return Asked("DELETE", f"{added.path}/{made['fingerprint']}")
+
+
 def _group(appliance: Appliance, *members: str) -> str:
     name = new_name()
     appliance.api("POST", "/groups", {"name": name, "members": list(members)})
@@ -244,8 +255,10 @@ ADMINISTRATIVE: dict[str, Callable[[Appliance], Asked]] = {
     "unlock-slot:create": lambda _: Asked("POST", "/unlock-slots", _SHARES),
     "unlock-slot:delete": lambda appliance: Asked("DELETE", _slot(appliance)),
     "unlock-slot:rotate": lambda appliance: Asked("POST", f"{_slot(appliance)}/rotate", _SHARES),
+    "user:add-certificate": _add_certificate,
     "user:create": _new_user,
     "user:delete": lambda appliance: Asked("DELETE", f"/users/{_user(appliance)}"),
+    "user:remove-certificate": _remove_certificate,
     "user:unlock": lambda appliance: Asked("POST", f"/users/{_user(appliance)}/unlock"),
     "user:update": lambda appliance: Asked("PUT", f"/users/{_user(appliance)}", {"role": "auditor"}),
 }

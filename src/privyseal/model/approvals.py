@@ -44,8 +44,10 @@ ADMINISTRATIVE = (
     "unlock-slot:create",
     "unlock-slot:delete",
     "unlock-slot:rotate",
+    "user:add-certificate",
     "user:create",
     "user:delete",
+    "user:remove-certificate",
     "user:unlock",
     "user:update",
 )

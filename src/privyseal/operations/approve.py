@@ -123,7 +123,7 @@ def _find_or_request(appliance: Appliance, caller: Caller, act: Act, quorum: Quo
         if found is not None:
             return found
         made = approvals.request(connection, quorum, _blank(caller, act, quorum, bound, wanted.words))
-        asked = Act("approval:request", act.core, act.key, act.mechanism, credential=act.credential)
+        asked = Act("approval:request", act.core, act.key, act.mechanism, way_in=act.way_in)
         reason = f"request {made.number} for {act.operation}"
         events.append(connection, [asked.event(appliance, caller.user.name, Outcome.DONE, reason=reason)])
         return made

@@ -8,6 +8,7 @@ from privyseal import __version__
 from privyseal.model.access import KEY_RULE_OPERATIONS, AccessRule, Group, Operation, Selector
 from privyseal.model.approvals import Approval, Quorum
 from privyseal.model.backups import BackupRecipient
+from privyseal.model.certificates import ClientCertificate
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
 from privyseal.model.credentials import Credential
 from privyseal.model.keys import Family, Key, Use
@@ -147,6 +148,19 @@ def credential_document(credential: Credential) -> Document:
         "expires": timestamp(credential.expires),
         "revoked": None if credential.revoked is None else timestamp(credential.revoked),
         "last_used": None if credential.last_used is None else timestamp(credential.last_used),
+    }
+
+
+def certificate_document(certificate: ClientCertificate) -> Document:
+    """Write a client certificate."""
+    return {
+        "fingerprint": f"sha256:{certificate.fingerprint}",
+        "user": certificate.user,
+        "subject": certificate.subject,
+        "not_before": timestamp(certificate.not_before),
+        "not_after": timestamp(certificate.not_after),
+        "state": certificate.state(now()),
+        "created": timestamp(certificate.created),
     }
 
 

@@ -26,6 +26,7 @@ from privyseal.operations.use_pin import Secret
 from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
 from privyseal.rest.marks import Answer, marked
+from privyseal.rest.mutual_tls import CERTIFICATE
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
 from privyseal.wire.bodies import (
@@ -272,13 +273,13 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def credentials_of(scope: Scope) -> Credentials:
-    """Give what a request says of its sender: the Authorization header, and the address it comes from."""
+    """Give what a request says of its sender: the Authorization header, the address, and the certificate if any."""
     client = scope.get("client")
     peer = client[0] if client else ""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return Credentials(value.decode("latin-1"), peer)
-    return Credentials(None, peer)
+    return Credentials(None, peer, certificate=scope.get("state", {}).get(CERTIFICATE))
 
 
 async def send_problem(send: Send, problem: Problem) -> None:

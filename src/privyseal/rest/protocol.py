@@ -1,7 +1,8 @@
-"""uvicorn's HTTP protocol, with two short ways.
+"""uvicorn's HTTP protocol, with two short ways and a look at who is there.
 
 Head and body of an answer leave in one write: one TLS record and one system call, not two. And a hot request whose body
-came with its head goes straight to its handler, past ASGI's messages, which would cost a quarter of the whole.
+came with its head goes straight to its handler, past ASGI's messages, which would cost a quarter of the whole. Each
+request's state says which client certificate the connection has; it is looked at once per connection.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from privyseal.rest.marks import Direct
+from privyseal.rest.mutual_tls import CERTIFICATE, fingerprint_of
 
 
 class JoinedWrites:
@@ -50,7 +52,10 @@ class JoinedProtocol(HttpToolsProtocol):
     """What uvicorn runs for each connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        """Put the joining transport between uvicorn and the socket."""
+        """Put the joining transport between uvicorn and the socket, and look who is there."""
+        fingerprint = fingerprint_of(transport.get_extra_info("ssl_object"))
+        if fingerprint is not None:
+            self.app_state = {**self.app_state, CERTIFICATE: fingerprint}
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # it behaves as one
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
