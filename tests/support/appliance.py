@@ -83,6 +83,12 @@ class Appliance:
         if self.process is not None:
             self.process.stop()
 
+    def kill_supervisor(self) -> None:
+        """Kill `privyseal serve` and nothing else."""
+        os.kill(self._serve_process(), signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
     def keeper_process(self) -> int:
         """The keeper's process number."""
         return next(child for child in self._children() if b"privyseal.keeper.process" in _command_line(child))
