@@ -65,7 +65,7 @@ class Appliance:
             log=log,
         )
         ready = re.compile(r"^ready https://.*$", re.MULTILINE)
-        found = ready.search(self.process.wait_for(lambda output: ready.search(output) is not None))
+        found = ready.search(self.process.wait_for(lambda output: ready.search(output) is not None, seconds=180))
         assert found is not None
         self.ready_line = found[0]
 
