@@ -16,6 +16,15 @@ SIGNATURE = base64.b64encode(bytes(8)).decode()
 WHO = ("administrator", "auditor", "backup", "metrics", "operator", "stranger", "narrow")
 """A user of each role; `stranger` is an operator without rules, `narrow` one with a rule for another operation."""
 
+OBJECT = {"class": "data", "value": "", "label": "release"}
+
+
+def stored(appliance: Appliance) -> str:
+    """The path of an object that is labelled like the key."""
+    made = appliance.api("POST", "/cores/1/objects", OBJECT).json()
+    return f"/cores/1/objects/{made['id']}"
+
+
 TRIES: dict[Operation, Callable[[Appliance], Asked]] = {
     Operation.APPLIANCE_MANAGE: lambda _: Asked("GET", "/unlock-slots"),
     Operation.AUDIT_READ: lambda _: Asked("GET", "/audit/events"),
@@ -23,6 +32,9 @@ TRIES: dict[Operation, Callable[[Appliance], Asked]] = {
     Operation.BACKUP_MANAGE: lambda _: Asked("DELETE", "/backup/recipients/nobody"),
     Operation.CORE_LOGIN: lambda _: Asked("POST", "/cores/1/login", {"pin": PIN}),
     Operation.CORE_MANAGE: lambda _: Asked("POST", "/cores", {"name": acts.new_name()}),
+    Operation.KEY_DECRYPT: acts.KEYS["key:decrypt"],
+    Operation.KEY_DERIVE: acts.KEYS["key:derive"],
+    Operation.KEY_ENCRYPT: acts.KEYS["key:encrypt"],
     Operation.KEY_DESTROY: acts.KEYS["key:destroy"],
     Operation.KEY_EXPORT: acts.KEYS["key:export"],
     Operation.KEY_GENERATE: acts.MORE["key:generate"],
@@ -31,6 +43,11 @@ TRIES: dict[Operation, Callable[[Appliance], Asked]] = {
     Operation.KEY_READ: lambda _: Asked("GET", "/cores/1/keys/release"),
     Operation.KEY_SIGN: acts.KEYS["key:sign"],
     Operation.KEY_VERIFY: lambda _: Asked("POST", "/cores/1/keys/release/verify", DIGEST | {"signature": SIGNATURE}),
+    Operation.KEY_UNWRAP: acts.KEYS["key:unwrap"],
+    Operation.KEY_WRAP: acts.KEYS["key:wrap"],
+    Operation.OBJECT_CREATE: lambda _: Asked("POST", "/cores/1/objects", OBJECT),
+    Operation.OBJECT_DESTROY: lambda appliance: Asked("DELETE", stored(appliance)),
+    Operation.OBJECT_READ: lambda appliance: Asked("GET", stored(appliance)),
     Operation.METRICS_READ: lambda _: Asked("GET", "/metrics"),
     Operation.RULE_MANAGE: lambda _: Asked("GET", "/quorums/none", None),
     Operation.USER_MANAGE: acts.ADMINISTRATIVE["user:create"],

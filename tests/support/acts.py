@@ -9,15 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from privyseal.model import access
 from privyseal.wire import keywrap
 from support.appliance import PIN, Appliance
 from support.client_certificates import make
 
 OPERATOR = "operator"
-RULE_OPERATIONS = ("key:read", "key:sign", "key:manage", "key:destroy", "key:export", "key:import", "key:generate")
+RULE_OPERATIONS = tuple(one.value for one in access.RULE_OPERATIONS)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,42 @@ def _restore(appliance: Appliance) -> Asked:
 def _export(appliance: Appliance) -> Asked:
     body = {"public_key": base64.b64encode(_spki(_OUTSIDE)).decode(), "pin": PIN}
     return Asked("POST", f"{_key(appliance, policy={'exportable': True})}/export", body, OPERATOR)
+
+
+def _encrypt(appliance: Appliance) -> Asked:
+    return Asked("POST", f"{_key(appliance, type='aes:256')}/encrypt", {"data": "AAAA", "pin": PIN}, OPERATOR)
+
+
+def _sent_to(appliance: Appliance, key: str, content: bytes) -> str:
+    """What somebody encrypts to an RSA key of the appliance, as REST has it."""
+    der = base64.b64decode(appliance.api("GET", key).json()["public_key"])
+    public = serialization.load_der_public_key(der)
+    assert isinstance(public, rsa.RSAPublicKey)
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+    return base64.b64encode(public.encrypt(content, oaep)).decode()
+
+
+def _decrypt(appliance: Appliance) -> Asked:
+    key = _key(appliance, type="rsa:2048")
+    return Asked("POST", f"{key}/decrypt", {"data": _sent_to(appliance, key, b"text"), "pin": PIN}, OPERATOR)
+
+
+def _derive(appliance: Appliance) -> Asked:
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    der = other.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    body = {"public_key": base64.b64encode(der).decode(), "pin": PIN}
+    return Asked("POST", f"{_key(appliance)}/derive", body, OPERATOR)
+
+
+def _wrap(appliance: Appliance) -> Asked:
+    inner = _key(appliance, type="aes:128", policy={"exportable": True}).rsplit("/", 1)[1]
+    return Asked("POST", f"{_key(appliance, type='aes:256')}/wrap", {"key": inner, "pin": PIN}, OPERATOR)
+
+
+def _unwrap(appliance: Appliance) -> Asked:
+    key = _key(appliance, type="rsa:2048")
+    body = {"wrapped": _sent_to(appliance, key, bytes(16)), "label": new_name(), "type": "aes:128", "new_pin": PIN}
+    return Asked("POST", f"{key}/unwrap", body | {"pin": PIN}, OPERATOR)
 
 
 def _unlock_key(appliance: Appliance) -> Asked:
@@ -192,16 +229,21 @@ _BATCH = {"digests": [_DIGEST["digest"]] * 2, "hash": "SHA-256", "pin": PIN}
 _SHARES = {"kind": "shares", "needed": 2, "total": 3}
 
 KEYS: dict[str, Callable[[Appliance], Asked]] = {
+    "key:decrypt": _decrypt,
+    "key:derive": _derive,
     "key:destroy": _destroy,
     "key:disable": _on_key("disable"),
     "key:enable": _enable,
+    "key:encrypt": _encrypt,
     "key:export": _export,
     "key:policy": _policy,
     "key:restore": _restore,
     "key:rotate": _on_key("rotate", {"pin": PIN, "new_pin": "another PIN of it"}),
     "key:sign": _on_key("sign", _DIGEST),
     "key:unlock": _unlock_key,
+    "key:unwrap": _unwrap,
     "key:update": _update,
+    "key:wrap": _wrap,
 }
 """What is done with one key, by the name of the operation."""
 
@@ -252,6 +294,9 @@ MORE: dict[str, Callable[[Appliance], Asked]] = {
     ),
     "key:import": _import,
     "key:import-key": lambda _: Asked("POST", "/cores/1/import-key", None, OPERATOR),
+    "object:create": lambda _: Asked(
+        "POST", "/cores/1/objects", {"class": "data", "value": "", "label": new_name()}, OPERATOR
+    ),
     "key:sign-batch": _on_key("sign-batch", _BATCH),
     "key:verify": _on_key(
         "verify", {"digest": _DIGEST["digest"], "hash": "SHA-256", "signature": base64.b64encode(bytes(8)).decode()}

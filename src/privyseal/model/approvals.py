@@ -5,16 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 KEY_OPERATIONS = (
+    "key:decrypt",
+    "key:derive",
     "key:destroy",
     "key:disable",
     "key:enable",
+    "key:encrypt",
     "key:export",
     "key:policy",
     "key:restore",
     "key:rotate",
     "key:sign",
     "key:unlock",
+    "key:unwrap",
     "key:update",
+    "key:wrap",
 )
 """What a quorum can guard for one key, or for every key of a core."""
 

@@ -13,6 +13,7 @@ from privyseal.errors import AccessRefusedError, FieldError, InvalidRequestError
 from privyseal.model.access import RULE_OPERATIONS, Decision, Operation, Role, User
 from privyseal.model.approvals import KEY_OPERATIONS
 from privyseal.model.cores import Core
+from privyseal.model.keys import Use
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.bearer import standing
 from privyseal.operations.find_key import read_key, require_entry
@@ -21,7 +22,8 @@ from privyseal.operations.perform import Caller
 from privyseal.wire.frames import Policy
 
 _TRIED_AS = {Operation.KEY_VERIFY: Operation.KEY_READ}  # whoever may see a key may verify with it
-_USING = (Operation.KEY_EXPORT, Operation.KEY_SIGN)
+_USES = {Operation(f"key:{use.value}"): use for use in Use}
+_USING = (Operation.KEY_EXPORT, *_USES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ async def _about_key(appliance: Appliance, asker: Caller, operation: Operation, 
     if question.key is None:
         raise InvalidRequestError(FieldError("query.key", f"say with which key: {operation.value} is about one"))
     rules = asker.snapshot.rules_of(asker.user, core)
+    if operation.value.startswith("object:"):  # they have a label and nothing else that a rule could go by
+        return Explanation(decide(asker.user, operation, core.number, question.key, rules))
     key = await read_key(appliance, core, question.key)
     if key is None:
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
@@ -139,8 +143,9 @@ def _of_policy(operation: Operation, policy: Policy) -> Iterator[str]:
         if not policy.exportable:
             yield "the key's policy lets it never leave"
         return
-    if "sign" not in policy.operations:
-        yield "the key's policy does not allow to sign"
+    use = _USES[operation]
+    if use.value not in policy.operations:
+        yield f"the key's policy does not allow to {use.value}"
     if policy.not_before is not None and now < policy.not_before:
         yield f"the key's policy does not allow it before {_date(policy.not_before)}"
     if policy.not_after is not None:
@@ -148,10 +153,11 @@ def _of_policy(operation: Operation, policy: Policy) -> Iterator[str]:
         yield f"the key's policy {verdict} {_date(policy.not_after)}"
     if policy.hashes is not None:
         yield f"the key's policy allows {', '.join(policy.hashes)} only"
-    if not policy.raw_digest:
+    if not policy.raw_digest and use is Use.SIGN:
         yield "the key's policy wants the data itself, not a digest"
     if policy.max_uses is not None:
-        yield f"the key's policy allows {policy.max_uses} signatures with each version"
+        noun = "signatures" if use is Use.SIGN else "uses"
+        yield f"the key's policy allows {policy.max_uses} {noun} with each version"
 
 
 def _date(seconds: int) -> str:

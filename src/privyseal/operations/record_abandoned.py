@@ -7,12 +7,11 @@ the newest events are looked at, because a signature whose event is durable is h
 import asyncio
 
 from privyseal.keeper.client import KeeperClient
-from privyseal.model.access import Operation
 from privyseal.model.event import Event, Outcome
 from privyseal.store import appliance, events
 from privyseal.store.store import Store
 from privyseal.store.times import now_micros
-from privyseal.wire import frames
+from privyseal.wire import frames, parameters
 
 _ENDED = "its worker ended before the event was durable"
 _LATE = "its worker had not recorded it after a minute"
@@ -43,7 +42,7 @@ def _events(node: str, keeper: str, made: frames.Made) -> list[Event]:
             time=now_micros(),
             node=node,
             user=made.user,
-            operation=Operation.KEY_SIGN.value,
+            operation=f"key:{parameters.verb_of(made.mechanism)}",
             core=made.core,
             key=made.key,
             mechanism=made.mechanism,

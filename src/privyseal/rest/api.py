@@ -41,11 +41,13 @@ from privyseal.rest.routes import (
     key_life,
     keys,
     metrics,
+    objects,
     restore,
     rules,
     tls,
     unlocking,
     users,
+    wrapping,
 )
 from privyseal.wire.bodies import malformed
 
@@ -77,7 +79,7 @@ def framework() -> FastAPI:
         redirect_slashes=False,  # to where the Host field says: there is one name for each thing
     )
     for routes in (
-        appliance, unlocking, cores, keys, key_life, users, groups, credentials,
+        appliance, unlocking, cores, keys, key_life, wrapping, objects, users, groups, credentials,
         rules, approvals, audit, backup, restore, metrics, tls,
     ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)
