@@ -31,6 +31,20 @@ _NAMES = """
     C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent
 """
 FUNCTIONS = _NAMES.split()
+_NAMES_OF_3_0 = """
+    C_GetInterfaceList C_GetInterface C_LoginUser C_SessionCancel C_MessageEncryptInit C_EncryptMessage
+    C_EncryptMessageBegin C_EncryptMessageNext C_MessageEncryptFinal C_MessageDecryptInit C_DecryptMessage
+    C_DecryptMessageBegin C_DecryptMessageNext C_MessageDecryptFinal C_MessageSignInit C_SignMessage
+    C_SignMessageBegin C_SignMessageNext C_MessageSignFinal C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin
+    C_VerifyMessageNext C_MessageVerifyFinal
+"""
+FUNCTIONS_3_0 = FUNCTIONS + _NAMES_OF_3_0.split()
+_NAMES_OF_3_2 = """
+    C_EncapsulateKey C_DecapsulateKey C_VerifySignatureInit C_VerifySignature C_VerifySignatureUpdate
+    C_VerifySignatureFinal C_GetSessionValidationFlags C_AsyncComplete C_AsyncGetID C_AsyncJoin
+    C_WrapKeyAuthenticated C_UnwrapKeyAuthenticated
+"""
+FUNCTIONS_3_2 = FUNCTIONS_3_0 + _NAMES_OF_3_2.split()
 
 
 class Rv(IntEnum):
@@ -38,18 +52,29 @@ class Rv(IntEnum):
 
     CKR_OK = 0x0
     CKR_SLOT_ID_INVALID = 0x3
+    CKR_GENERAL_ERROR = 0x5
     CKR_FUNCTION_FAILED = 0x6
     CKR_ARGUMENTS_BAD = 0x7
+    CKR_ATTRIBUTE_READ_ONLY = 0x10
     CKR_ATTRIBUTE_SENSITIVE = 0x11
     CKR_ATTRIBUTE_TYPE_INVALID = 0x12
+    CKR_ATTRIBUTE_VALUE_INVALID = 0x13
+    CKR_ACTION_PROHIBITED = 0x1B
+    CKR_DATA_INVALID = 0x20
     CKR_DATA_LEN_RANGE = 0x21
     CKR_DEVICE_ERROR = 0x30
     CKR_DEVICE_REMOVED = 0x32
+    CKR_ENCRYPTED_DATA_INVALID = 0x40
+    CKR_ENCRYPTED_DATA_LEN_RANGE = 0x41
     CKR_FUNCTION_NOT_PARALLEL = 0x51
     CKR_FUNCTION_NOT_SUPPORTED = 0x54
     CKR_KEY_HANDLE_INVALID = 0x60
+    CKR_KEY_SIZE_RANGE = 0x62
     CKR_KEY_TYPE_INCONSISTENT = 0x63
+    CKR_KEY_INDIGESTIBLE = 0x67
     CKR_KEY_FUNCTION_NOT_PERMITTED = 0x68
+    CKR_KEY_NOT_WRAPPABLE = 0x69
+    CKR_KEY_UNEXTRACTABLE = 0x6A
     CKR_MECHANISM_INVALID = 0x70
     CKR_MECHANISM_PARAM_INVALID = 0x71
     CKR_OBJECT_HANDLE_INVALID = 0x82
@@ -60,16 +85,24 @@ class Rv(IntEnum):
     CKR_PIN_LOCKED = 0xA4
     CKR_SESSION_HANDLE_INVALID = 0xB3
     CKR_SESSION_PARALLEL_NOT_SUPPORTED = 0xB4
+    CKR_SESSION_READ_ONLY = 0xB5
+    CKR_SESSION_EXISTS = 0xB6
     CKR_SIGNATURE_INVALID = 0xC0
     CKR_SIGNATURE_LEN_RANGE = 0xC1
+    CKR_TEMPLATE_INCOMPLETE = 0xD0
+    CKR_TEMPLATE_INCONSISTENT = 0xD1
     CKR_USER_ALREADY_LOGGED_IN = 0x100
     CKR_USER_NOT_LOGGED_IN = 0x101
     CKR_USER_TYPE_INVALID = 0x103
     CKR_RANDOM_SEED_NOT_SUPPORTED = 0x120
+    CKR_CURVE_NOT_SUPPORTED = 0x140
     CKR_BUFFER_TOO_SMALL = 0x150
+    CKR_SAVED_STATE_INVALID = 0x160
+    CKR_STATE_UNSAVEABLE = 0x180
     CKR_CRYPTOKI_NOT_INITIALIZED = 0x190
     CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191
     CKR_FUNCTION_REJECTED = 0x200
+    CKR_SESSION_ASYNC_NOT_SUPPORTED = 0x205
 
 
 _KNOWN = frozenset(Rv)
@@ -156,7 +189,7 @@ class CkInterface(Structure):
 
 
 class _FunctionList(Structure):
-    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * len(FUNCTIONS)))
+    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * len(FUNCTIONS_3_2)))
 
 
 class CallError(Exception):
@@ -170,9 +203,22 @@ class Cryptoki:
         self.library = ctypes.CDLL(str(module))
         pointer = POINTER(_FunctionList)()
         assert self.library.C_GetFunctionList(byref(pointer)) == Rv.CKR_OK
+        self._read_list(pointer, FUNCTIONS)
+
+    def _read_list(self, pointer: Any, names: Sequence[str]) -> None:
         self.version = tuple(pointer.contents.version)
         prototype = ctypes.CFUNCTYPE(c_ulong)
-        self._functions = {name: prototype(pointer.contents.functions[at]) for at, name in enumerate(FUNCTIONS)}
+        self._functions = {name: prototype(pointer.contents.functions[at]) for at, name in enumerate(names)}
+
+    @classmethod
+    def of_interface(cls, module: Path, version: tuple[int, int]) -> "Cryptoki":
+        """The same library as a program of v3.0 or v3.2 uses it."""
+        made = cls(module)
+        found = POINTER(CkInterface)()
+        assert made.library.C_GetInterface(b"PKCS 11", bytes(version), byref(found), c_ulong(0)) == Rv.CKR_OK
+        names = {(2, 40): FUNCTIONS, (3, 0): FUNCTIONS_3_0, (3, 2): FUNCTIONS_3_2}[version]
+        made._read_list(ctypes.cast(found.contents.functions, POINTER(_FunctionList)), names)
+        return made
 
     def __getattr__(self, name: str) -> Any:
         function = self._functions[name]

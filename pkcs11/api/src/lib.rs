@@ -10,7 +10,7 @@
 
 // The names and argument names are those of PKCS #11.
 #![allow(non_snake_case)]
-// What each function expects of its pointers is what PKCS #11 v2.40 says of it.
+// What each function expects of its pointers is what PKCS #11 says of it.
 #![allow(clippy::missing_safety_doc)]
 
 mod crypto;
@@ -18,6 +18,7 @@ mod general;
 mod interface;
 mod list;
 mod memory;
+mod message;
 mod objects;
 mod session;
 mod state;

@@ -108,11 +108,12 @@ pub fn allowed(key: &PublicKey) -> Vec<CK_MECHANISM_TYPE> {
 /// Key sizes in bits and flags. CKF_HW is not set: the appliance is software and does not say otherwise.
 pub fn info(kind: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO, Error> {
     const EC: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+    const SIGNS: CK_FLAGS = CKF_SIGN | CKF_VERIFY | CKF_MESSAGE_SIGN | CKF_MESSAGE_VERIFY | CKF_MULTI_MESSAGE;
     let (minimum, maximum, flags) = match purpose(kind)? {
         Digest(_) => (0, 0, CKF_DIGEST),
-        Sign(Pkcs1 | Pss, _) => (2048, 8192, CKF_SIGN | CKF_VERIFY),
-        Sign(Ecdsa, _) => (256, 521, CKF_SIGN | CKF_VERIFY | EC),
-        Sign(Eddsa, _) => (255, 448, CKF_SIGN | CKF_VERIFY),
+        Sign(Pkcs1 | Pss, _) => (2048, 8192, SIGNS),
+        Sign(Ecdsa, _) => (256, 521, SIGNS | EC),
+        Sign(Eddsa, _) => (255, 448, SIGNS),
     };
     Ok(CK_MECHANISM_INFO { ulMinKeySize: minimum, ulMaxKeySize: maximum, flags })
 }

@@ -47,10 +47,10 @@ impl Module {
         &self.log
     }
 
-    /// What `C_GetInfo` says.
-    pub fn info(&self) -> CK_INFO {
+    /// What `C_GetInfo` says to a program that uses this version of the interface.
+    pub fn info(&self, interface: CK_VERSION) -> CK_INFO {
         CK_INFO {
-            cryptokiVersion: CK_VERSION { major: 2, minor: 40 },
+            cryptokiVersion: interface,
             manufacturerID: padded("Privyseal"),
             flags: 0,
             libraryDescription: padded("Privyseal PKCS#11 module"),
@@ -139,6 +139,35 @@ impl Module {
         }
     }
 
+    /// Logs in by a name too. The user is the configuration's, so no other name fits any PIN.
+    pub fn login_user_named(
+        &self,
+        session: CK_SESSION_HANDLE,
+        user: CK_USER_TYPE,
+        pin: &[u8],
+        name: &[u8],
+    ) -> Result<(), Error> {
+        self.session(session)?;
+        let known = self.appliance()?.configuration().user.clone();
+        match name.is_empty() || name == known.as_bytes() {
+            true => self.login(session, user, pin),
+            false => Err(Error::PinIncorrect),
+        }
+    }
+
+    /// What `C_GetSessionValidationFlags` says: no validation of any kind has been made.
+    pub fn validation_flags(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    ) -> Result<CK_FLAGS, Error> {
+        self.session(session)?;
+        match kind {
+            CKS_LAST_VALIDATION_OK => Ok(0),
+            _ => Err(Error::ArgumentsBad),
+        }
+    }
+
     /// Logs the user out. The appliance is told, but whether it hears makes no difference here.
     pub fn logout(&self, session: CK_SESSION_HANDLE) -> Result<(), Error> {
         let token = self.session(session)?.token.clone();
@@ -177,7 +206,7 @@ impl Module {
     }
 
     /// The token in a slot. A program that kept a slot from another run may ask before it has listed the slots.
-    fn token(&self, slot: CK_SLOT_ID) -> Result<Arc<Token>, Error> {
+    pub(crate) fn token(&self, slot: CK_SLOT_ID) -> Result<Arc<Token>, Error> {
         if let Ok(appliance) = self.appliance() {
             self.slots.ensure(&appliance, &self.log);
         }

@@ -29,8 +29,12 @@ const PKCS1_OVERHEAD: usize = 11;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Digest,
+    Find,
+    MessageSign,
+    MessageVerify,
     Sign,
     Verify,
+    VerifySignature,
 }
 
 /// The buffer that a program has for an answer.

@@ -11,6 +11,7 @@ use privyseal_sys::*;
 use crate::error::Error;
 use crate::find::Find;
 use crate::lock::lock;
+use crate::messages::Messages;
 use crate::operation::{Digesting, Signing};
 use crate::token::Token;
 
@@ -18,7 +19,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct Session {
     pub token: Arc<Token>,
-    rw: bool,
+    pub rw: bool,
     pub operations: Mutex<Operations>,
 }
 
@@ -29,6 +30,16 @@ pub struct Operations {
     pub sign: Option<Signing>,
     pub verify: Option<Signing>,
     pub digest: Option<Digesting>,
+    pub verify_signature: Option<(Signing, Vec<u8>)>,
+    pub message_sign: Option<Messages>,
+    pub message_verify: Option<Messages>,
+}
+
+impl Operations {
+    /// Whether an operation is under way whose state could be asked for.
+    pub fn any(&self) -> bool {
+        self.sign.is_some() || self.verify.is_some() || self.digest.is_some()
+    }
 }
 
 impl Session {
