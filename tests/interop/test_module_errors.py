@@ -248,9 +248,9 @@ def test_functions_that_are_not_there_say_so(erin: Host) -> None:
     """Every one of the 68 is exported."""
     body = """
     session = c_ulong(1)
-    print(module.call("GetInfo", None), module.call("GenerateKey", session, None, None, 0, None))
+    print(module.call("GetInfo", None), module.call("WrapKey", session, None, None, None, None, None))
     module.initialize()
-    print(module.call("GenerateKey", session, None, None, 0, None), module.call("CancelFunction", session))
+    print(module.call("WrapKey", session, None, None, None, None, None), module.call("CancelFunction", session))
     print(module.call("WaitForSlotEvent", c_ulong(1), None, None), module.initialize(), module.call("Finalize", None))
     """
     assert run(erin, body) == [

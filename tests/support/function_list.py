@@ -15,7 +15,8 @@ from typing import Any
 CK_UNAVAILABLE = c_ulong(-1).value
 CKF_RW_SESSION, CKF_SERIAL_SESSION = 2, 4
 CKU_SO, CKU_USER = 0, 1
-CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY = 1, 2, 3
+CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = range(5)
+CKK_RSA, CKK_EC, CKK_EC_EDWARDS = 0, 3, 0x40
 
 # The order is that of CK_FUNCTION_LIST.
 _NAMES = """
@@ -115,13 +116,25 @@ class CKA(IntEnum):
     TOKEN = 0x1
     PRIVATE = 0x2
     LABEL = 0x3
+    APPLICATION = 0x10
     VALUE = 0x11
+    CERTIFICATE_TYPE = 0x80
+    TRUSTED = 0x86
     KEY_TYPE = 0x100
+    SUBJECT = 0x101
     ID = 0x102
     SENSITIVE = 0x103
     SIGN = 0x108
+    VERIFY = 0x10A
     MODULUS = 0x120
+    MODULUS_BITS = 0x121
+    PUBLIC_EXPONENT = 0x122
+    PUBLIC_KEY_INFO = 0x129
     EXTRACTABLE = 0x162
+    LOCAL = 0x163
+    MODIFIABLE = 0x170
+    COPYABLE = 0x171
+    DESTROYABLE = 0x172
     EC_PARAMS = 0x180
     EC_POINT = 0x181
     ALWAYS_AUTHENTICATE = 0x202
@@ -130,15 +143,18 @@ class CKA(IntEnum):
 class CKM(IntEnum):
     """The mechanisms that the tests name."""
 
+    RSA_PKCS_KEY_PAIR_GEN = 0x0
     RSA_PKCS = 0x1
     RSA_PKCS_PSS = 0xD
     SHA256_RSA_PKCS = 0x40
     SHA256_RSA_PKCS_PSS = 0x43
     SHA256 = 0x250
     SHA3_256 = 0x2B0
+    EC_KEY_PAIR_GEN = 0x1040
     ECDSA = 0x1041
     ECDSA_SHA256 = 0x1044
     ECDSA_SHA3_256 = 0x1048
+    EC_EDWARDS_KEY_PAIR_GEN = 0x1055
     EDDSA = 0x1057
     AES_GCM = 0x1087
 
@@ -338,6 +354,43 @@ class Session:
         found = self.find({CKA.LABEL: label.encode()})
         (handle,) = (one for one in found if int.from_bytes(self.attribute(one, CKA.CLASS), "little") == kind)
         return handle
+
+    def generate_pair(
+        self, kind: int, public: Mapping[int, bytes | int], private: Mapping[int, bytes | int]
+    ) -> tuple[Rv, int, int]:
+        """C_GenerateKeyPair's answer and the handles of the public and the private object."""
+        handles = c_ulong(), c_ulong()
+        answer = self.cryptoki.C_GenerateKeyPair(
+            self.handle,
+            mechanism(kind),
+            template(public),
+            len(public),
+            template(private),
+            len(private),
+            byref(handles[0]),
+            byref(handles[1]),
+        )
+        return answer, handles[0].value, handles[1].value
+
+    def create(self, attributes: Mapping[int, bytes | int]) -> tuple[Rv, int]:
+        """C_CreateObject's answer and the handle."""
+        handle = c_ulong()
+        given = template(attributes)
+        answer = self.cryptoki.C_CreateObject(self.handle, given, len(attributes), byref(handle))
+        return answer, handle.value
+
+    def copy(self, handle: int, attributes: Mapping[int, bytes | int]) -> tuple[Rv, int]:
+        """C_CopyObject's answer and the copy's handle."""
+        copied = c_ulong()
+        given = template(attributes)
+        answer = self.cryptoki.C_CopyObject(self.handle, handle, given, len(attributes), byref(copied))
+        return answer, copied.value
+
+    def change(self, handle: int, attributes: Mapping[int, bytes | int]) -> Rv:
+        """C_SetAttributeValue, as it answers."""
+        given = template(attributes)
+        answer: Rv = self.cryptoki.C_SetAttributeValue(self.handle, handle, given, len(attributes))
+        return answer
 
     def attribute(self, handle: int, kind: int) -> bytes:
         """One attribute's value, by the usual two calls."""

@@ -3,7 +3,7 @@
 //! Always true: a call that would end an operation ends it also when its arguments cannot be read, as section 5.11 asks.
 
 use privyseal_sys::*;
-use privyseal_token::{Error, Kind, Module, Produced};
+use privyseal_token::{Error, Kind, Module, Parameter, Produced};
 
 use crate::exported;
 use crate::memory::{bytes, fill, mechanism, Output};
@@ -123,14 +123,14 @@ pub unsafe fn begin(
     session: CK_SESSION_HANDLE,
     kind: Kind,
     pointer: *const CK_MECHANISM,
-    start: impl FnOnce(CK_MECHANISM_TYPE, &[u8]) -> Result<(), Error>,
+    start: impl FnOnce(CK_MECHANISM_TYPE, &Parameter) -> Result<(), Error>,
 ) -> Result<(), Error> {
     if pointer.is_null() {
         return module.cancel(session, kind);
     }
     // SAFETY: the caller vouches for the pointer.
     let (mechanism, parameter) = unsafe { mechanism(pointer)? };
-    start(mechanism, parameter)
+    start(mechanism, &parameter)
 }
 
 /// Passes good arguments on; bad ones end the operation.

@@ -16,6 +16,7 @@
 mod crypto;
 mod general;
 mod interface;
+mod keys;
 mod list;
 mod memory;
 mod message;

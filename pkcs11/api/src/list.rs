@@ -8,6 +8,7 @@ use privyseal_sys::{CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_FUNCTION_LIST_3_2
 use crate::crypto::*;
 use crate::general::*;
 use crate::interface::*;
+use crate::keys::*;
 use crate::message::*;
 use crate::objects::*;
 use crate::session::*;

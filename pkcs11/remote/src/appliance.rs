@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::coalesce::Coalescer;
 use crate::http::{Request, Response};
 use crate::transport::Transport;
-use crate::{Configuration, Core, Error, Key, KeyPage, KeyQuery, Log, Login, Secret, SignOrder};
+use crate::{Configuration, Core, Error, Key, KeyChange, KeyPage, KeyQuery, Log, Login, NewKey, Secret, SignOrder};
 
 /// Most random bytes of one request (docs/reference/rest.md).
 const MAX_RANDOM: usize = 4096;
@@ -66,13 +66,22 @@ impl Appliance {
         self.get(path)
     }
 
-    /// Makes a key of a type such as `ec:P-256`. Without a PIN only a core that requires none takes it.
-    pub fn generate(&self, core: u32, label: &str, kind: &str, pin: Option<&Secret>) -> Result<Key, Error> {
-        let body = KeyBody { label, kind, pin: pin.map(Secret::expose) };
+    /// Makes a key.
+    pub fn generate(&self, core: u32, key: &NewKey) -> Result<Key, Error> {
+        let policy = key.exportable.then_some(PolicyBody { exportable: true });
+        let (label, kind, object_id) = (key.label, key.kind, key.object_id.as_deref());
+        let body = KeyBody { label, kind, pin: key.pin.map(Secret::expose), object_id, policy };
         self.post(format!("/cores/{core}/keys"), &body)
     }
 
-    /// Destroys a key, named by its id.
+    /// Changes what programs call a key, which is named by its id.
+    pub fn change(&self, core: u32, key: &str, change: &KeyChange) -> Result<Key, Error> {
+        let path = format!("/cores/{core}/keys/{}", percent_encoded(key));
+        let request = Request { method: "PUT", idempotency_key: None, ..post_request(path, change)? };
+        read_json(&self.send(&request)?)
+    }
+
+    /// Begins the destruction of a key, named by its id: it is of no use from now on, and can be restored for a while.
     pub fn destroy(&self, core: u32, key: &str) -> Result<(), Error> {
         let target = target(&format!("/cores/{core}/keys/{}", percent_encoded(key)));
         let request = Request { method: "DELETE", target, body: Zeroizing::default(), idempotency_key: None };
@@ -92,6 +101,10 @@ impl Appliance {
 
     /// Signs. Callers that come at the same time with an equal order and ticket share one request.
     pub fn sign(&self, order: &SignOrder, input: &[u8], ticket: Option<&Secret>) -> Result<Vec<u8>, Error> {
+        if order.context.is_some() {
+            // A batch has no context.
+            return self.sign_one(order, input, ticket);
+        }
         self.coalescer.sign(order, ticket, input, &|inputs| match inputs {
             [input] => self.sign_one(order, input, ticket).map(|signature| vec![signature]),
             inputs => self.sign_batch(order, inputs, ticket),
@@ -170,6 +183,11 @@ fn post_request(path: String, body: &impl Serialize) -> Result<Request, Error> {
     Ok(Request { method: "POST", target: target(&path), body: json, idempotency_key: Some(random_uuid()?) })
 }
 
+/// A label for a key that its program gave none.
+pub fn random_label() -> Result<String, Error> {
+    random_uuid().map(|uuid| format!("key-{uuid}"))
+}
+
 /// A version 4 UUID (RFC 9562).
 fn random_uuid() -> Result<String, Error> {
     let mut bytes = [0; 16];
@@ -227,6 +245,8 @@ struct OrderBody<'a> {
     salt_length: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mgf_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
 }
 
 fn empty_body(order: &SignOrder) -> OrderBody<'_> {
@@ -241,14 +261,15 @@ fn empty_body(order: &SignOrder) -> OrderBody<'_> {
         encoding: (order.mechanism == "ECDSA").then_some("raw"),
         salt_length: order.salt_length,
         mgf_hash: order.mgf_hash,
+        context: order.context.as_ref().map(|context| STANDARD.encode(context)),
     }
 }
 
-/// EdDSA takes messages, everything else takes digests or raw input.
+/// EdDSA and ML-DSA take messages, everything else takes digests or raw input.
 fn single_body<'a>(order: &'a SignOrder, input: &[u8]) -> OrderBody<'a> {
     let encoded = Some(STANDARD.encode(input));
     match order.mechanism {
-        "EdDSA" => OrderBody { data: encoded, ..empty_body(order) },
+        "EdDSA" | "ML-DSA" => OrderBody { data: encoded, ..empty_body(order) },
         _ => OrderBody { digest: encoded, ..empty_body(order) },
     }
 }
@@ -270,6 +291,15 @@ struct KeyBody<'a> {
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyBody>,
+}
+
+#[derive(Serialize)]
+struct PolicyBody {
+    exportable: bool,
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Secret;
 
@@ -32,7 +32,7 @@ pub struct Token {
 }
 
 /// One key as its user may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Key {
     /// 16 hexadecimal digits.
     pub id: String,
@@ -48,6 +48,51 @@ pub struct Key {
     pub mechanisms: Vec<String>,
     /// What this user may do with it, for example `key:sign`.
     pub operations: Vec<String>,
+    /// `active`, `disabled` or `scheduled` for destruction.
+    #[serde(default)]
+    pub state: String,
+    /// The id that programs give it, in hexadecimal digits; None where it has none of its own.
+    #[serde(default)]
+    pub object_id: Option<String>,
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+impl Key {
+    /// Whether this user may do this with it, for example `sign`.
+    pub fn allows(&self, operation: &str) -> bool {
+        self.operations.iter().any(|one| one.strip_prefix("key:").unwrap_or(one) == operation)
+    }
+}
+
+/// What the module shows of a key's policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Policy {
+    /// Whether it may leave the appliance under another key.
+    #[serde(default)]
+    pub exportable: bool,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewKey<'a> {
+    pub label: &'a str,
+    /// For example `ec:P-256`.
+    pub kind: &'a str,
+    /// Without one only a core that requires none takes it.
+    pub pin: Option<&'a Secret>,
+    /// Hexadecimal digits; None: the appliance's own.
+    pub object_id: Option<String>,
+    pub exportable: bool,
+}
+
+/// What a program may change of a key; None stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<String>,
 }
 
 /// Which keys to list: all, or those with exactly this label or id.
@@ -90,14 +135,16 @@ pub struct SignOrder {
     pub core: u32,
     /// The key's id, 16 hexadecimal digits.
     pub key: String,
-    /// `ECDSA`, `RSA-PKCS1`, `RSA-PSS` or `EdDSA`.
+    /// `ECDSA`, `RSA-PKCS1`, `RSA-PSS`, `EdDSA`, `ML-DSA` or `HashML-DSA`.
     pub mechanism: &'static str,
-    /// For example `SHA-256`: the input is that digest. None: the input is raw, or the message itself for EdDSA.
+    /// For example `SHA-256`: the input is that digest. None: the input is raw, or the message itself for EdDSA and ML-DSA.
     pub hash: Option<&'static str>,
     /// RSA-PSS only, bytes.
     pub salt_length: Option<u32>,
     /// RSA-PSS only.
     pub mgf_hash: Option<&'static str>,
+    /// ML-DSA and HashML-DSA only.
+    pub context: Option<Vec<u8>>,
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

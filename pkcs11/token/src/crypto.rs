@@ -4,13 +4,17 @@
 //! question for the length and a buffer that is too small leave it active; every other result of the call that would
 //! end it ends it.
 
+use std::sync::Arc;
+
 use privyseal_sys::*;
 
 use crate::error::Error;
-use crate::key::Class;
+use crate::key::{Class, Key};
 use crate::lock::lock;
 use crate::module::Module;
+use crate::objects::Object;
 use crate::operation::{Digesting, Kind, Produced, Room, Signing};
+use crate::parameter::Parameter;
 use crate::session::{Operations, Session};
 
 impl Module {
@@ -19,7 +23,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
@@ -55,7 +59,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
@@ -93,7 +97,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
@@ -124,7 +128,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
         signature: &[u8],
     ) -> Result<(), Error> {
@@ -198,18 +202,25 @@ impl Module {
         self.session(session).err().unwrap_or(Error::RandomSeedNotSupported)
     }
 
+    /// The key and the half of it that a handle names.
+    pub(crate) fn key(&self, session: &Session, handle: CK_OBJECT_HANDLE) -> Result<(Arc<Key>, Class), Error> {
+        match self.object(session, handle) {
+            Ok(Object::Key(key, class)) => Ok((key, class)),
+            Ok(Object::Plain(object)) => Ok((object.key.clone().ok_or(Error::KeyHandleInvalid)?, Class::Public)),
+            Err(Error::ObjectHandleInvalid) => Err(Error::KeyHandleInvalid),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn start(
         &self,
         session: &Session,
         class: Class,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<Signing, Error> {
-        let (key, found) = self.object(session, key).map_err(|error| match error {
-            Error::ObjectHandleInvalid => Error::KeyHandleInvalid,
-            other => other,
-        })?;
+        let (key, found) = self.key(session, key)?;
         let signing = Signing::start(key, kind, parameter)?;
         match found == class {
             true => Ok(signing),

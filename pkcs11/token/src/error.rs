@@ -65,6 +65,7 @@ errors! {
     ObjectHandleInvalid = CKR_OBJECT_HANDLE_INVALID,
     OperationActive = CKR_OPERATION_ACTIVE,
     OperationNotInitialized = CKR_OPERATION_NOT_INITIALIZED,
+    ParameterSetNotSupported = CKR_PARAMETER_SET_NOT_SUPPORTED,
     PinIncorrect = CKR_PIN_INCORRECT,
     PinLenRange = CKR_PIN_LEN_RANGE,
     PinLocked = CKR_PIN_LOCKED,
@@ -102,6 +103,8 @@ fn from_problem(name: &str, detail: &str) -> Error {
         "unauthenticated" => Error::FunctionRejected,
         "access-refused" => Error::KeyFunctionNotPermitted,
         "key-not-found" => Error::KeyHandleInvalid,
+        // The label is another key's, or the key's end has begun.
+        "conflict" => Error::AttributeValueInvalid,
         "pin-incorrect" => Error::PinIncorrect,
         "pin-locked" | "too-many-attempts" => Error::PinLocked,
         // The PIN of the login is another key's, or the login has ended and cannot be renewed.

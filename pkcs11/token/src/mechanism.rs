@@ -6,6 +6,7 @@ use privyseal_sys::*;
 
 use crate::error::Error;
 use crate::hash::Hash;
+use crate::parameter::Parameter;
 use crate::public_key::PublicKey;
 
 /// How a signature is made, as the appliance names it.
@@ -15,6 +16,8 @@ pub enum Scheme {
     Pss,
     Ecdsa,
     Eddsa,
+    MlDsa,
+    HashMlDsa,
 }
 
 impl Scheme {
@@ -25,6 +28,8 @@ impl Scheme {
             Scheme::Pss => "RSA-PSS",
             Scheme::Ecdsa => "ECDSA",
             Scheme::Eddsa => "EdDSA",
+            Scheme::MlDsa => "ML-DSA",
+            Scheme::HashMlDsa => "HashML-DSA",
         }
     }
 
@@ -34,6 +39,7 @@ impl Scheme {
             PublicKey::Rsa { .. } => matches!(self, Scheme::Pkcs1 | Scheme::Pss),
             PublicKey::Ec { .. } => self == Scheme::Ecdsa,
             PublicKey::Edwards { .. } => self == Scheme::Eddsa,
+            PublicKey::MlDsa { .. } => matches!(self, Scheme::MlDsa | Scheme::HashMlDsa),
         }
     }
 }
@@ -44,12 +50,38 @@ pub enum Purpose {
     Digest(Hash),
     /// With a hash: the message is hashed here first. Without: the program brings what is signed.
     Sign(Scheme, Option<Hash>),
+    /// Makes a key pair.
+    GeneratePair(Family),
 }
 
-use Purpose::{Digest, Sign};
-use Scheme::{Ecdsa, Eddsa, Pkcs1, Pss};
+/// The key types that one mechanism makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Rsa,
+    Ec,
+    Edwards,
+    MlDsa,
+}
 
-const TABLE: [(CK_MECHANISM_TYPE, Purpose); 37] = [
+impl Family {
+    /// CKA_KEY_TYPE.
+    pub fn key_type(self) -> CK_KEY_TYPE {
+        match self {
+            Family::Rsa => CKK_RSA,
+            Family::Ec => CKK_EC,
+            Family::Edwards => CKK_EC_EDWARDS,
+            Family::MlDsa => CKK_ML_DSA,
+        }
+    }
+}
+
+use Purpose::{Digest, GeneratePair, Sign};
+use Scheme::{Ecdsa, Eddsa, HashMlDsa, MlDsa, Pkcs1, Pss};
+
+const TABLE: [(CK_MECHANISM_TYPE, Purpose); 51] = [
+    (CKM_RSA_PKCS_KEY_PAIR_GEN, GeneratePair(Family::Rsa)),
+    (CKM_EC_KEY_PAIR_GEN, GeneratePair(Family::Ec)),
+    (CKM_EC_EDWARDS_KEY_PAIR_GEN, GeneratePair(Family::Edwards)),
     (CKM_RSA_PKCS, Sign(Pkcs1, None)),
     (CKM_SHA224_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha224))),
     (CKM_SHA256_RSA_PKCS, Sign(Pkcs1, Some(Hash::Sha256))),
@@ -78,6 +110,17 @@ const TABLE: [(CK_MECHANISM_TYPE, Purpose); 37] = [
     (CKM_ECDSA_SHA3_384, Sign(Ecdsa, Some(Hash::Sha3_384))),
     (CKM_ECDSA_SHA3_512, Sign(Ecdsa, Some(Hash::Sha3_512))),
     (CKM_EDDSA, Sign(Eddsa, None)),
+    (CKM_ML_DSA_KEY_PAIR_GEN, GeneratePair(Family::MlDsa)),
+    (CKM_ML_DSA, Sign(MlDsa, None)),
+    (CKM_HASH_ML_DSA, Sign(HashMlDsa, None)),
+    (CKM_HASH_ML_DSA_SHA224, Sign(HashMlDsa, Some(Hash::Sha224))),
+    (CKM_HASH_ML_DSA_SHA256, Sign(HashMlDsa, Some(Hash::Sha256))),
+    (CKM_HASH_ML_DSA_SHA384, Sign(HashMlDsa, Some(Hash::Sha384))),
+    (CKM_HASH_ML_DSA_SHA512, Sign(HashMlDsa, Some(Hash::Sha512))),
+    (CKM_HASH_ML_DSA_SHA3_224, Sign(HashMlDsa, Some(Hash::Sha3_224))),
+    (CKM_HASH_ML_DSA_SHA3_256, Sign(HashMlDsa, Some(Hash::Sha3_256))),
+    (CKM_HASH_ML_DSA_SHA3_384, Sign(HashMlDsa, Some(Hash::Sha3_384))),
+    (CKM_HASH_ML_DSA_SHA3_512, Sign(HashMlDsa, Some(Hash::Sha3_512))),
     (CKM_SHA_1, Digest(Hash::Sha1)),
     (CKM_SHA224, Digest(Hash::Sha224)),
     (CKM_SHA256, Digest(Hash::Sha256)),
@@ -111,9 +154,15 @@ pub fn info(kind: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO, Error> {
     const SIGNS: CK_FLAGS = CKF_SIGN | CKF_VERIFY | CKF_MESSAGE_SIGN | CKF_MESSAGE_VERIFY | CKF_MULTI_MESSAGE;
     let (minimum, maximum, flags) = match purpose(kind)? {
         Digest(_) => (0, 0, CKF_DIGEST),
+        GeneratePair(Family::Rsa) => (2048, 8192, CKF_GENERATE_KEY_PAIR),
+        GeneratePair(Family::Ec) => (256, 521, CKF_GENERATE_KEY_PAIR | EC),
+        GeneratePair(Family::Edwards) => (255, 448, CKF_GENERATE_KEY_PAIR),
         Sign(Pkcs1 | Pss, _) => (2048, 8192, SIGNS),
         Sign(Ecdsa, _) => (256, 521, SIGNS | EC),
         Sign(Eddsa, _) => (255, 448, SIGNS),
+        // Bytes of a public key.
+        GeneratePair(Family::MlDsa) => (1312, 2592, CKF_GENERATE_KEY_PAIR),
+        Sign(MlDsa | HashMlDsa, _) => (1312, 2592, SIGNS),
     };
     Ok(CK_MECHANISM_INFO { ulMinKeySize: minimum, ulMaxKeySize: maximum, flags })
 }
@@ -126,28 +175,59 @@ pub struct PssSettings {
     pub salt_length: u32,
 }
 
-const ULONG: usize = size_of::<CK_ULONG>();
+/// What ML-DSA is told beside the key: the context, and for CKM_HASH_ML_DSA the hash whose digest the program brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MlDsaSettings {
+    pub context: Vec<u8>,
+    pub hash: Option<Hash>,
+}
 
-/// Reads a mechanism's parameter, the bytes behind `pParameter`. Only RSA-PSS has settings; EdDSA takes none or the
+/// What a mechanism's parameter says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settings {
+    Nothing,
+    Pss(PssSettings),
+    MlDsa(MlDsaSettings),
+}
+
+const ULONG: usize = size_of::<CK_ULONG>();
+/// FIPS 204, section 5.2.
+const LONGEST_CONTEXT: usize = 255;
+
+/// Reads a mechanism's parameter. RSA-PSS has settings, and ML-DSA where it has a context; EdDSA takes none or the
 /// CK_EDDSA_PARAMS that mean plain EdDSA; everything else takes no parameter.
-pub fn settings(scheme: Scheme, hash: Option<Hash>, parameter: &[u8]) -> Result<Option<PssSettings>, Error> {
+pub fn settings(scheme: Scheme, hash: Option<Hash>, parameter: &Parameter) -> Result<Settings, Error> {
     match scheme {
-        Pss => pss(parameter).filter(|found| hash.is_none_or(|hash| hash == found.hash)).map(Some),
-        Eddsa if is_plain_eddsa(parameter) => Some(None),
-        _ if parameter.is_empty() => Some(None),
+        Pss => pss(parameter).filter(|found| hash.is_none_or(|hash| hash == found.hash)).map(Settings::Pss),
+        Eddsa if is_plain_eddsa(parameter) => Some(Settings::Nothing),
+        HashMlDsa if hash.is_none() => hash_ml_dsa(parameter).map(Settings::MlDsa),
+        MlDsa | HashMlDsa if !parameter.is_empty() => ml_dsa(parameter, None).map(Settings::MlDsa),
+        _ if parameter.is_empty() => Some(Settings::Nothing),
         _ => None,
     }
     .ok_or(Error::MechanismParamInvalid)
 }
 
-fn pss(parameter: &[u8]) -> Option<PssSettings> {
+fn pss(parameter: &Parameter) -> Option<PssSettings> {
     if parameter.len() != size_of::<CK_RSA_PKCS_PSS_PARAMS>() {
         return None;
     }
-    let number = |index: usize| parameter[index * ULONG..][..ULONG].try_into().ok().map(CK_ULONG::from_ne_bytes);
-    let Ok(Digest(hash)) = purpose(number(0)?) else { return None };
-    let (mgf_hash, salt_length) = (mask_hash(number(1)?)?, u32::try_from(number(2)?).ok()?);
+    let Ok(Digest(hash)) = purpose(parameter.number(0)?) else { return None };
+    let (mgf_hash, salt_length) = (mask_hash(parameter.number(1)?)?, u32::try_from(parameter.number(2)?).ok()?);
     (hash != Hash::Sha1).then_some(PssSettings { hash, mgf_hash, salt_length })
+}
+
+/// CK_SIGN_ADDITIONAL_CONTEXT. The appliance's signatures are hedged, so one that must not be is refused.
+fn ml_dsa(parameter: &Parameter, hash: Option<Hash>) -> Option<MlDsaSettings> {
+    let hedged = matches!(parameter.number(0)?, CKH_HEDGE_PREFERRED | CKH_HEDGE_REQUIRED);
+    let context = parameter.behind.first()?.to_vec();
+    (hedged && context.len() <= LONGEST_CONTEXT).then_some(MlDsaSettings { context, hash })
+}
+
+/// CK_HASH_SIGN_ADDITIONAL_CONTEXT, which ends with the hash.
+fn hash_ml_dsa(parameter: &Parameter) -> Option<MlDsaSettings> {
+    let Ok(Digest(hash)) = purpose(parameter.number(3)?) else { return None };
+    ml_dsa(parameter, Some(hash)).filter(|_| hash != Hash::Sha1)
 }
 
 fn mask_hash(mgf: CK_RSA_PKCS_MGF_TYPE) -> Option<Hash> {
@@ -198,14 +278,15 @@ mod tests {
 
     #[test]
     fn pss_parameters_are_read() {
-        let read = settings(Pss, None, &parameter(CKM_SHA256, CKG_MGF1_SHA384, 20)).unwrap().unwrap();
-        assert_eq!(read, PssSettings { hash: Hash::Sha256, mgf_hash: Hash::Sha384, salt_length: 20 });
+        let read = settings(Pss, None, &parameter(CKM_SHA256, CKG_MGF1_SHA384, 20).as_slice().into()).unwrap();
+        assert_eq!(read, Settings::Pss(PssSettings { hash: Hash::Sha256, mgf_hash: Hash::Sha384, salt_length: 20 }));
     }
 
     #[test]
     fn pss_parameters_must_fit() {
         let fitting = parameter(CKM_SHA256, CKG_MGF1_SHA256, 32);
-        let refused = |hash, parameter: &[u8]| settings(Pss, hash, parameter) == Err(Error::MechanismParamInvalid);
+        let refused =
+            |hash, parameter: &[u8]| settings(Pss, hash, &parameter.into()) == Err(Error::MechanismParamInvalid);
         assert!(refused(None, &[]));
         assert!(refused(None, &fitting[1..]));
         assert!(refused(Some(Hash::Sha512), &fitting));
@@ -215,8 +296,31 @@ mod tests {
 
     #[test]
     fn other_mechanisms_take_no_parameter() {
-        assert_eq!(settings(Ecdsa, None, &[0; 8]), Err(Error::MechanismParamInvalid));
-        assert_eq!(settings(Eddsa, None, &parameter(0, 0, 0)), Ok(None));
-        assert_eq!(settings(Eddsa, None, &parameter(1, 0, 0)), Err(Error::MechanismParamInvalid));
+        let read = |scheme, bytes: &[u8]| settings(scheme, None, &bytes.into());
+        assert_eq!(read(Ecdsa, &[0; 8]), Err(Error::MechanismParamInvalid));
+        assert_eq!(read(Eddsa, &parameter(0, 0, 0)), Ok(Settings::Nothing));
+        assert_eq!(read(Eddsa, &parameter(1, 0, 0)), Err(Error::MechanismParamInvalid));
+    }
+
+    #[test]
+    fn ml_dsa_may_have_a_context() {
+        let read = |hedge: CK_ULONG, context: &[u8]| {
+            let bytes = parameter(hedge, 0, 0);
+            settings(MlDsa, None, &Parameter { bytes: &bytes, behind: vec![context] })
+        };
+        let expected = MlDsaSettings { context: b"mail".to_vec(), hash: None };
+        assert_eq!(read(CKH_HEDGE_PREFERRED, b"mail"), Ok(Settings::MlDsa(expected)));
+        assert_eq!(read(CKH_DETERMINISTIC_REQUIRED, b"mail"), Err(Error::MechanismParamInvalid));
+        assert_eq!(read(CKH_HEDGE_REQUIRED, &[1; 256]), Err(Error::MechanismParamInvalid));
+        assert_eq!(settings(MlDsa, None, &Parameter::default()), Ok(Settings::Nothing));
+        assert_eq!(settings(HashMlDsa, None, &Parameter::default()), Err(Error::MechanismParamInvalid));
+    }
+
+    #[test]
+    fn hash_ml_dsa_is_told_whose_digest_it_gets() {
+        let mut bytes = parameter(0, 0, 0);
+        bytes.extend(CKM_SHA512.to_ne_bytes());
+        let read = settings(HashMlDsa, None, &Parameter { bytes: &bytes, behind: vec![b""] });
+        assert_eq!(read, Ok(Settings::MlDsa(MlDsaSettings { context: vec![], hash: Some(Hash::Sha512) })));
     }
 }

@@ -11,6 +11,7 @@ use crate::key::Class;
 use crate::lock::lock;
 use crate::module::Module;
 use crate::operation::{Kind, Produced, Room, Signing};
+use crate::parameter::Parameter;
 use crate::session::{Operations, Session};
 
 /// A series of messages: how each of them is signed, and the one that is under way in parts.
@@ -18,8 +19,20 @@ use crate::session::{Operations, Session};
 pub struct Messages {
     kind: CK_MECHANISM_TYPE,
     parameter: Vec<u8>,
+    behind: Vec<Vec<u8>>,
     key: CK_OBJECT_HANDLE,
     current: Option<Signing>,
+}
+
+impl Messages {
+    fn new(kind: CK_MECHANISM_TYPE, parameter: &Parameter, key: CK_OBJECT_HANDLE) -> Messages {
+        let behind = parameter.behind.iter().map(|bytes| bytes.to_vec()).collect();
+        Messages { kind, parameter: parameter.to_vec(), behind, key, current: None }
+    }
+
+    fn parameter(&self) -> Parameter<'_> {
+        Parameter { bytes: &self.parameter, behind: self.behind.iter().map(Vec::as_slice).collect() }
+    }
 }
 
 impl Module {
@@ -28,14 +41,14 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
         begin(&mut operations.message_sign, || {
             authorised(&session, &self.start(&session, Class::Private, kind, parameter, key)?)?;
-            Ok(Messages { kind, parameter: parameter.to_vec(), key, current: None })
+            Ok(Messages::new(kind, parameter, key))
         })
     }
 
@@ -44,14 +57,14 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
         begin(&mut operations.message_verify, || {
             self.start(&session, Class::Public, kind, parameter, key)?;
-            Ok(Messages { kind, parameter: parameter.to_vec(), key, current: None })
+            Ok(Messages::new(kind, parameter, key))
         })
     }
 
@@ -129,7 +142,7 @@ impl Module {
             return Err(Error::OperationActive);
         }
         let class = if direction == Kind::MessageSign { Class::Private } else { Class::Public };
-        self.start(session, class, messages.kind, &messages.parameter, messages.key)
+        self.start(session, class, messages.kind, &messages.parameter(), messages.key)
     }
 
     /// The signature; or its length and the message as it was, where there is no room for it.

@@ -11,6 +11,7 @@ use privyseal_sys::*;
 use crate::error::Error;
 use crate::lock::lock;
 use crate::mechanism;
+use crate::plain::SessionObjects;
 use crate::session::{Session, Sessions};
 use crate::slots::Slots;
 use crate::token::{padded, version, LoginError, Token, PIN_MAXIMUM, PIN_MINIMUM};
@@ -23,6 +24,7 @@ pub struct Module {
     log: Log,
     slots: Slots,
     pub(crate) sessions: Sessions,
+    pub(crate) session_objects: SessionObjects,
 }
 
 impl Module {
@@ -31,13 +33,14 @@ impl Module {
     pub fn new() -> Module {
         let (configuration, log) = configured();
         let appliance = configuration.map(|found| Arc::new(Appliance::new(found, log.clone())));
-        let (slots, sessions) = (Slots::default(), Sessions::default());
-        Module { appliance: Mutex::new(appliance), log, slots, sessions }
+        let (slots, sessions, session_objects) = (Slots::default(), Sessions::default(), SessionObjects::default());
+        Module { appliance: Mutex::new(appliance), log, slots, sessions, session_objects }
     }
 
     /// Ends everything without the network. A call that is under way in another thread ends with an error of its own.
     pub fn close(&self) {
         self.sessions.close_all();
+        self.session_objects.clear();
         self.slots.clear();
         drop(lock(&self.appliance).take());
     }
@@ -111,13 +114,19 @@ impl Module {
 
     /// Closes a session.
     pub fn close_session(&self, session: CK_SESSION_HANDLE) -> Result<(), Error> {
-        self.sessions.close(session)
+        let (slot, logged_out) = self.sessions.close(session)?;
+        self.session_objects.end_session(session);
+        if logged_out {
+            self.session_objects.end_login(slot);
+        }
+        Ok(())
     }
 
     /// Closes a slot's sessions. Programs call this while their process ends, so a slot that is not known is not asked for.
     pub fn close_all_sessions(&self, slot: CK_SLOT_ID) -> Result<(), Error> {
         self.slots.token(slot).ok_or(Error::SlotIdInvalid)?;
         self.sessions.close_slot(slot);
+        self.session_objects.end_slot(slot);
         Ok(())
     }
 
@@ -172,6 +181,7 @@ impl Module {
     pub fn logout(&self, session: CK_SESSION_HANDLE) -> Result<(), Error> {
         let token = self.session(session)?.token.clone();
         let ticket = token.forget_login().ok_or(Error::UserNotLoggedIn)?;
+        self.session_objects.end_login(token.slot);
         if let Err(error) = self.appliance()?.logout(token.core, &ticket) {
             self.log.write(1, &format!("the appliance could not be told of a logout: {error}"));
         }

@@ -81,14 +81,16 @@ impl Sessions {
         lock(&self.0).open.get(&handle).cloned().ok_or(Error::SessionHandleInvalid)
     }
 
-    /// Closes a session. With the token's last one the login ends (PKCS #11 v2.40, section 5.6).
-    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(), Error> {
+    /// Closes a session. With the token's last one the login ends (PKCS #11 v2.40, section 5.6); the answer is the slot and
+    /// whether this was so.
+    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(CK_SLOT_ID, bool), Error> {
         let mut table = lock(&self.0);
-        let session = table.open.remove(&handle).ok_or(Error::SessionHandleInvalid)?;
-        if !table.open.values().any(|other| other.token.slot == session.token.slot) {
-            session.token.forget_login();
+        let token = table.open.remove(&handle).ok_or(Error::SessionHandleInvalid)?.token.clone();
+        let last = !table.open.values().any(|other| other.token.slot == token.slot);
+        if last {
+            token.forget_login();
         }
-        Ok(())
+        Ok((token.slot, last))
     }
 
     /// Closes all sessions with a slot.

@@ -96,6 +96,11 @@ impl Token {
         lock(&self.credentials).as_ref().map(|credentials| credentials.ticket.clone())
     }
 
+    /// The PIN of the login.
+    pub fn pin(&self) -> Option<Secret> {
+        lock(&self.credentials).as_ref().map(|credentials| credentials.pin.clone())
+    }
+
     /// Logs in and keeps the ticket. The answer is how many keys the PIN opens.
     pub fn login(&self, appliance: &Appliance, pin: Secret) -> Result<u32, LoginError> {
         let _one_at_a_time = lock(&self.logging_in);
