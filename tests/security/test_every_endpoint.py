@@ -61,6 +61,18 @@ MAY = {
     "POST /cores/{core}/keys/{key}/sign": KEY_USERS,
     "POST /cores/{core}/keys/{key}/sign-batch": KEY_USERS,
     "POST /cores/{core}/keys/{key}/verify": KEY_READERS,
+    "POST /cores/{core}/keys/{key}/encrypt": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/decrypt": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/derive": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/encapsulate": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/decapsulate": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/wrap": KEY_USERS,
+    "POST /cores/{core}/keys/{key}/unwrap": KEY_USERS,
+    "GET /cores/{core}/objects": IN_THE_CORE,
+    "POST /cores/{core}/objects": KEY_MANAGERS,
+    "GET /cores/{core}/objects/{id}": IN_THE_CORE,  # to find out that there is no such object
+    "PUT /cores/{core}/objects/{id}": IN_THE_CORE,
+    "DELETE /cores/{core}/objects/{id}": IN_THE_CORE,
     "GET /unlock-slots": ADMINISTRATOR,
     "POST /unlock-slots": ADMINISTRATOR,
     "DELETE /unlock-slots/{number}": ADMINISTRATOR,
@@ -116,7 +128,10 @@ ALWAYS = {"GET /health/alive", "GET /health/ready", "GET /state", "GET /info", "
 DOCUMENT: dict[str, Any] = api.framework().openapi()
 VALUES: dict[str, Any] = {
     "approvers": ["administrator"],
+    "ciphertext": "AAAA",
+    "class": "data",
     "core": "1",
+    "data": "AAAA",
     "digest": "A" * 43 + "=",
     "digests": ["A" * 43 + "="],
     "event": "1",
@@ -142,6 +157,7 @@ VALUES: dict[str, Any] = {
     "ticket": "none",
     "type": "ed25519",
     "user": "administrator",
+    "value": "AAAA",
     "wrapped": "AAAA",
 }
 

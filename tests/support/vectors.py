@@ -11,16 +11,16 @@ from importlib.resources import files
 _FIELD = re.compile(r"(\w+) = ?(.*)")
 
 
-def lines(path: str) -> Iterator[str]:
+def lines(path: str, folder: str = "asymmetric") -> Iterator[str]:
     """The lines of a vector file, without comments and empty ones."""
-    text = (files("cryptography_vectors") / "asymmetric" / path).read_text()
+    text = (files("cryptography_vectors") / folder / path).read_text()
     yield from (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def vectors(path: str, last: str) -> Iterator[dict[str, str]]:
+def vectors(path: str, last: str, folder: str = "asymmetric") -> Iterator[dict[str, str]]:
     """The vectors of a response file; each ends with the field `last`, and `section` is the heading above it."""
     known: dict[str, str] = {}
-    for line in lines(path):
+    for line in lines(path, folder):
         if line.startswith("["):
             known = {"section": line.strip("[]")}
         elif field := _FIELD.fullmatch(line):

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from privyseal.access.patterns import pattern
 from privyseal.access.scope import outside
-from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, Selector, User
+from privyseal.model.access import KEY_RULE_OPERATIONS, AccessRule, Decision, Operation, Role, Selector, User
 from privyseal.wire.names import is_key_id
 
-INCLUDES_READ = frozenset(RULE_OPERATIONS)
+INCLUDES_READ = frozenset(KEY_RULE_OPERATIONS)
 """A rule that lets a user do something with a key lets the user see it; one word is enough for a signing host."""
 
 _BY_ROLE = {
@@ -28,11 +28,14 @@ _BY_ROLE = {
             Operation.KEY_MANAGE,
             Operation.KEY_READ,
             Operation.METRICS_READ,
+            Operation.OBJECT_CREATE,
+            Operation.OBJECT_DESTROY,
+            Operation.OBJECT_READ,
             Operation.RULE_MANAGE,
             Operation.USER_MANAGE,
         }
     ),
-    Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ}),
+    Role.AUDITOR: frozenset({Operation.AUDIT_READ, Operation.KEY_READ, Operation.OBJECT_READ}),
     Role.BACKUP: frozenset({Operation.BACKUP_CREATE}),
     Role.METRICS: frozenset({Operation.METRICS_READ}),
     Role.OPERATOR: frozenset[Operation](),
@@ -63,7 +66,7 @@ def decide(
 
     Args:
         user: who asks.
-        operation: one of `RULE_OPERATIONS`.
+        operation: one of those that may stand in a rule.
         core: the core's number.
         label: the key's label, also of one that is about to be made.
         rules: the user's rules in this core, and those of the user's groups.
@@ -85,7 +88,8 @@ def refusal(user: User, operation: Operation, core: int, key_ref: str) -> Decisi
     """Refuse an operator. It says nothing of the key but the name that it was asked for."""
     return Decision(
         allowed=False,
-        reason=f"no access rule lets user '{user.name}' do {operation.value} with key '{key_ref}' in core {core}",
+        reason=f"no access rule lets user '{user.name}' do {operation.value} with {_noun(operation)} '{key_ref}' "
+        f"in core {core}",
         missing_rule=missing_rule(user.name, operation, core, key_ref),
     )
 
@@ -130,7 +134,13 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
+def _noun(operation: Operation) -> str:
+    return "object" if operation.value.startswith("object:") else "key"
+
+
 def _covers(rule: AccessRule, operation: Operation) -> bool:
     if operation is Operation.KEY_READ:
         return not INCLUDES_READ.isdisjoint(rule.operations)
+    if operation is Operation.OBJECT_READ:  # what goes with a key that a host uses, the host may see
+        return True
     return operation in rule.operations

@@ -1,12 +1,12 @@
 """What a credential leaves of what its user may. It only ever takes away: the user's role and rules still decide."""
 
 from privyseal.access.patterns import pattern
-from privyseal.model.access import RULE_OPERATIONS, Decision, Operation, Role, Scope, User
+from privyseal.model.access import KEY_RULE_OPERATIONS, RULE_OPERATIONS, Decision, Operation, Role, Scope, User
 
 NEVER = frozenset({Operation.USER_MANAGE})
 """What no credential may: whoever sets passwords is everybody, whatever the scope says."""
 
-_INCLUDES_READ = frozenset(RULE_OPERATIONS)
+_INCLUDES_READ = frozenset(KEY_RULE_OPERATIONS)
 
 
 def outside(user: User, operation: Operation, core: int | None = None, label: str | None = None) -> Decision | None:
@@ -49,6 +49,8 @@ def _covers(user: User, scope: Scope, operation: Operation) -> bool:
         return user.role is not Role.ADMINISTRATOR
     if operation is Operation.KEY_READ:
         return not _INCLUDES_READ.isdisjoint(scope.operations)
+    if operation is Operation.OBJECT_READ:
+        return not scope.operations.isdisjoint(RULE_OPERATIONS)
     return operation in scope.operations
 
 

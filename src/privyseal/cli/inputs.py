@@ -46,9 +46,9 @@ def signed_part(session: Session, file: str, hash_name: str | None, key: Key) ->
 
 
 def message(file: str, hash_name: str | None) -> SignedPart:
-    """The file itself, for Ed25519 and Ed448; raises as `signed_part`."""
+    """The file itself, for Ed25519, Ed448 and ML-DSA; raises as `signed_part`."""
     if hash_name:
-        raise click.UsageError("Ed25519 and Ed448 keys sign the file itself: leave --hash out")
+        raise click.UsageError("Ed25519, Ed448 and ML-DSA keys sign the file itself: leave --hash out")
     with _opened(file) as (stream, _):
         return {"data": read_message(stream)}
 

@@ -34,7 +34,8 @@ def command() -> None:
     required=True,
     metavar="TYPE",
     help="rsa:2048 rsa:3072 rsa:4096 rsa:8192 ec:P-256 ec:P-384 ec:P-521 ec:secp256k1 ec:brainpoolP256r1 "
-    "ec:brainpoolP384r1 ec:brainpoolP512r1 ed25519 ed448",
+    "ec:brainpoolP384r1 ec:brainpoolP512r1 ed25519 ed448 ml-dsa-44 ml-dsa-65 ml-dsa-87 "
+    "ml-kem-768 ml-kem-1024 x25519 x448 aes:128 aes:192 aes:256 secret:128 … secret:512",
 )
 @click.option("--pin-file", metavar="FILE", help="File with its PIN, or - for stdin. A lost PIN is a lost key.")
 @click.option("--no-pin", is_flag=True, help="A key without a PIN, where the core allows it.")
@@ -76,7 +77,7 @@ def list_keys(session: Session, core: int | str | None, tag: str | None) -> None
     with appliance(session) as there:
         keys = list(there.core(core).keys(tag=tag))
     if not output.document(session, {"keys": [key.document for key in keys], "next": None}):
-        rows = [(key.label, key.type, key.pin, key.state, key.operations, key.id) for key in keys]
+        rows = [(key.label, key.type, key.pin, key.state, key.rights, key.id) for key in keys]
         output.table(("KEY", "TYPE", "PIN", "STATE", "YOU MAY", "ID"), rows)
 
 

@@ -13,7 +13,9 @@ from privyseal.cli.words import warn
 from privyseal.client.records import Rule
 
 _OPERATIONS_HELP = (
-    "What it allows, separated by commas: key:read key:sign key:generate key:import key:manage key:export key:destroy."
+    "What it allows, separated by commas: key:read key:sign key:encrypt key:decrypt key:derive "
+    "key:wrap key:unwrap key:generate key:import key:manage key:export key:destroy object:read object:create "
+    "object:destroy."
 )
 _KEYS_HELP = "Label of the keys it is about; * stands for any run of characters."
 

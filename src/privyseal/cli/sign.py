@@ -29,8 +29,12 @@ STDOUT = "-"
 @click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
 @core_option()
 @click.option("--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked.")
-@click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448.")
-@click.option("--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS or EdDSA; default: the key type's own.")
+@click.option(
+    "--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448, ML-DSA."
+)
+@click.option(
+    "--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS, EdDSA or ML-DSA; default: the key type's own."
+)
 @version_option()
 @click.option("--output", "-o", "target", metavar="FILE", help="Default: FILE.sig; - is stdout.")
 @pass_session
@@ -48,8 +52,9 @@ def command(
 ) -> None:
     """Sign FILE (- is stdin) and write the signature to FILE.sig.
 
-    The file is hashed here, whatever its size, and the appliance signs the digest. Ed25519 and Ed448 sign the file
-    itself, which may then have up to 1 MiB; so do keys whose policy refuses foreign digests. A lost PIN is a lost key.
+    The file is hashed here, whatever its size, and the appliance signs the digest. Ed25519, Ed448 and ML-DSA sign the
+    file itself, which may then have up to 1 MiB; so do keys whose policy refuses foreign digests. A lost PIN is a lost
+    key.
     """
     target = target or _beside(file)
     if inputs.STDIN == file == pin_file:

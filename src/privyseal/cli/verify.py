@@ -28,8 +28,12 @@ from privyseal.client.files import DEFAULT_HASH, HASHES
 @click.option("--key", metavar="KEY", help="The key's id or label; the appliance verifies.")
 @click.option("--public-key", metavar="FILE", help="PEM or DER; this host verifies, without an appliance.")
 @core_option()
-@click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448.")
-@click.option("--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS or EdDSA; default: the key type's own.")
+@click.option(
+    "--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448, ML-DSA."
+)
+@click.option(
+    "--mechanism", metavar="NAME", help="ECDSA, RSA-PKCS1, RSA-PSS, EdDSA or ML-DSA; default: the key type's own."
+)
 @version_option()
 @pass_session
 def command(

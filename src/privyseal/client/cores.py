@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
 from privyseal.client.http import Connection
+from privyseal.client.key_operations import KeyOperations
+from privyseal.client.objects import Objects
 from privyseal.client.records import (
     Core,
     ImportKey,
@@ -186,6 +188,11 @@ class CoreClient:
         """The key with this id or label; `pin` goes with each use that needs it."""
         return KeyClient(self._connection, self._path, name, _PIN(pin))
 
+    @property
+    def objects(self) -> Objects:
+        """The core's certificates, public keys and data."""
+        return Objects(self._connection, self._path)
+
     def login(self, pin: str) -> "Login":
         """Exchange a PIN for a ticket that opens exactly the keys which the PIN fits.
 
@@ -244,7 +251,7 @@ class Login:
         return Ticket.read(answer.document())
 
 
-class KeyClient:
+class KeyClient(KeyOperations):
     """One key of a core. The private half stays on the appliance: this has verbs and no bytes."""
 
     def __init__(self, connection: Connection, core_path: str, name: str, unlocking: Unlocking) -> None:
@@ -285,15 +292,23 @@ class KeyClient:
         """Take back that this key shall be destroyed."""
         return self._answer("POST", "restore", {})
 
-    def update(self, *, label: str | None = None, add_tags: Sequence[str] = (), remove_tags: Sequence[str] = ()) -> Key:
-        """Change label and tags; the id stays.
+    def update(
+        self,
+        *,
+        label: str | None = None,
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+        object_id: str | None = None,
+    ) -> Key:
+        """Change label, tags and object id; the id stays.
 
         Args:
             label: None means it stays.
             add_tags: each takes the place of the tag of the same name.
             remove_tags: whole tags, or names of tags whatever their value.
+            object_id: what PKCS #11 hosts see as CKA_ID, in hexadecimal; None means it stays.
         """
-        body = {"label": label, "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+        body = {"label": label, "add_tags": list(add_tags), "remove_tags": list(remove_tags), "object_id": object_id}
         return Key.read(self._connection.request("PUT", self._path, body=body).document())
 
     def disable(self) -> Key:
@@ -334,18 +349,21 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> Signature:
         """Sign a digest, or data that the appliance hashes first.
 
         Args:
-            digest: signed as it is; must have the length of `hash_name`.
+            digest: signed as it is; must have the length of `hash_name`. For ML-DSA without a hash it is the message
+                representative (mu, 64 bytes).
             data: at most 1 MiB; hashed with `hash_name` on the appliance, for EdDSA signed as it is.
             hash_name: for example `SHA-256`.
-            mechanism: `ECDSA`, `RSA-PKCS1`, `RSA-PSS` or `EdDSA`; None means the key type's own.
+            mechanism: such as `RSA-PSS` or `HashML-DSA`; None means the key type's own.
             encoding: ECDSA only, `der` or `raw`; None means `der`.
             salt_length: RSA-PSS only, in bytes; None means the length of the hash.
             mgf_hash: RSA-PSS only; None means `hash_name`.
+            context: ML-DSA and HashML-DSA only, at most 255 bytes.
             version: of the key; None means the current one.
 
         Raises:
@@ -358,6 +376,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         return Signature.read(self._use("sign", body))
@@ -371,6 +390,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> SignatureBatch:
         """Sign 1 to 1,000 digests (for EdDSA: messages) in one request, all or none; arguments as for `sign`."""
@@ -381,6 +401,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         return SignatureBatch.read(self._use("sign-batch", body))
@@ -396,6 +417,7 @@ class KeyClient:
         encoding: str | None = None,
         salt_length: int | None = None,
         mgf_hash: str | None = None,
+        context: bytes = b"",
         version: int | None = None,
     ) -> int:
         """Let the appliance check a signature; arguments as for `sign`.
@@ -414,6 +436,7 @@ class KeyClient:
             "encoding": encoding,
             "salt_length": salt_length,
             "mgf_hash": mgf_hash,
+            **_context(context),
             "version": version,
         }
         document = self._connection.request("POST", f"{self._path}/verify", body=body).document()
@@ -457,6 +480,11 @@ def _input(digest: bytes | None, data: bytes | None) -> dict[str, str]:
     if (digest is None) == (data is None):
         raise InvalidInputError("give either a digest or data")
     return {"digest": _base64(digest)} if digest is not None else {"data": _base64(data or b"")}
+
+
+def _context(context: bytes) -> dict[str, str]:
+    """The context of an ML-DSA signature, for those who ask for one: most keys have none."""
+    return {"context": _base64(context)} if context else {}
 
 
 def _base64(content: bytes) -> str:

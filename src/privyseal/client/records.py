@@ -92,7 +92,7 @@ class Key(_Record):
         id: 16 hexadecimal digits, never changed.
         type: for example `ec:P-256`.
         pin: whether a PIN is needed to use it.
-        public_key: DER of the SubjectPublicKeyInfo (RFC 5280, section 4.1).
+        public_key: DER of the SubjectPublicKeyInfo (RFC 5280, section 4.1); empty for a symmetric key.
         mechanisms: what it can do; the first is meant when none is named.
         hashes: the hashes that may go before a signature; none for EdDSA.
         operations: what the caller may do with it.
@@ -135,7 +135,7 @@ class Key(_Record):
             type=take(document, "type", str),
             pin=take(document, "pin", bool),
             created=take_time(document, "created"),
-            public_key=take_bytes(document, "public_key"),
+            public_key=b"" if document.get("public_key") is None else take_bytes(document, "public_key"),
             mechanisms=take_texts(document, "mechanisms"),
             hashes=take_texts(document, "hashes"),
             operations=take_texts(document, "operations"),
@@ -151,9 +151,14 @@ class Key(_Record):
         )
 
     @property
+    def rights(self) -> tuple[str, ...]:
+        """Those of `operations` that are rights of the caller's rules and role, such as `key:sign`."""
+        return tuple(one for one in self.operations if ":" in one)
+
+    @property
     def signs_messages(self) -> bool:
-        """Whether it signs whole messages and no digests (Ed25519 and Ed448, RFC 8032)."""
-        return self.mechanisms[:1] == ("EdDSA",)
+        """Whether it signs whole messages and, unless asked to, no digests (RFC 8032; FIPS 204)."""
+        return self.mechanisms[:1] in (("EdDSA",), ("ML-DSA",), ("HMAC",), ("AES-CMAC",))
 
     @property
     def wants_data(self) -> bool:

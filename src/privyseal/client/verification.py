@@ -7,13 +7,16 @@ from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError
 from privyseal.client.files import HASHES
 
-PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+_MLDSAPublicKey: TypeAlias = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+PublicKey: TypeAlias = (
+    rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | _MLDSAPublicKey
+)
 
 
 def load_public_key(content: bytes) -> PublicKey:
@@ -34,7 +37,7 @@ def load_public_key(content: bytes) -> PublicKey:
 
 def signs_messages(key: PublicKey) -> bool:
     """Whether signatures of this key are over whole messages and not over digests."""
-    return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+    return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | _MLDSAPublicKey)
 
 
 def verify(
@@ -45,8 +48,8 @@ def verify(
     Args:
         key: the signer's public key.
         signature: ECDSA as DER (RFC 3279, section 2.2.3); the others have one form only.
-        signed: the digest, made with `hash_name`; for Ed25519 and Ed448 the message itself.
-        hash_name: name of the hash; without meaning for Ed25519 and Ed448.
+        signed: the digest, made with `hash_name`; for Ed25519, Ed448 and ML-DSA (without a context) the message itself.
+        hash_name: name of the hash; without meaning for Ed25519, Ed448 and ML-DSA.
         mechanism: `RSA-PSS` for RSA keys that sign with it (any length of salt, RFC 8017 section 8.1); None means the
             key type's own.
 
@@ -65,6 +68,10 @@ def verify(
 def _verify(key: PublicKey, signature: bytes, signed: bytes, hash_name: str, mechanism: str | None) -> None:
     if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         _expect(mechanism, "EdDSA")
+        key.verify(signature, signed)
+        return
+    if isinstance(key, _MLDSAPublicKey):
+        _expect(mechanism, "ML-DSA")
         key.verify(signature, signed)
         return
     algorithm = _algorithm(hash_name)

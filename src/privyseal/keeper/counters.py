@@ -14,7 +14,7 @@ from privyseal.keeper.custody import Custody
 from privyseal.keeper.domain import DamagedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.wire import frames
-from privyseal.wire.frames import SealedKey
+from privyseal.wire.frames import Policy, SealedKey
 
 TYPE = frames.USE_COUNTER
 """What stands for the key's type in the associated data, so that neither can be taken for the other."""
@@ -44,6 +44,13 @@ class Counters:
                 raise RefusedError(frames.POLICY, f"the key's policy allows {limit} uses, and {count} are used up")
             self._counts[record.id, record.version] = count + uses
         return count + uses
+
+    def use(self, record: SealedKey, policy: Policy, counter: bytes | None) -> tuple[int, bytes] | tuple[None, None]:
+        """Take one use, if the policy limits them; gives its number, and that sealed. Raises as `take`."""
+        if policy.max_uses is None:
+            return None, None
+        uses = self.take(record, counter, 1, policy.max_uses)
+        return uses, self.seal(record, uses)
 
     def seal(self, record: SealedKey, count: int) -> bytes:
         """Seal a count that was taken."""

@@ -12,41 +12,46 @@ from typing import Any
 
 import msgspec
 
-from privyseal.keeper import auditing, backups, policies, sealing, signing
+from privyseal.keeper import applying, auditing, backups, policies, sealing, signing
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.custody import Custody, status
 from privyseal.keeper.domain import DamagedError, DomainKey
-from privyseal.keeper.life import LIFE, Life, Private
+from privyseal.keeper.life import LIFE, Life, Opening, Private
 from privyseal.keeper.pins import PINs, Remembered, TicketError, UncountedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.keeper.shares import ShareError
 from privyseal.keeper.slots import WrongSecretError
 from privyseal.keeper.uses import UseCounter
-from privyseal.model.keys import KeyType
+from privyseal.keeper.verbs import Key
+from privyseal.keeper.wrapping import Wrapping
+from privyseal.model.keys import KeyType, Use
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
-from privyseal.wire import frames
-from privyseal.wire.frames import Answer, PINProof, Refused, Request, SealedKey, Sign, TicketProof
+from privyseal.wire import frames, parameters
+from privyseal.wire.frames import Answer, Apply, PINProof, Refused, Request, SealedKey, Sign, TicketProof
 
 OPENED_KEYS = 50_000
 QUICK_TYPES = frozenset({KeyType.P256, KeyType.ED25519})
 QUICK_INPUTS = 128
-_Proven = Sign | frames.ChangePolicy | frames.Rotate | frames.Export
+_Using = Sign | Apply
+_Proven = _Using | Opening
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A key in use: its verb, its policy, and the fingerprint of the PIN key that opens it.
+    """A key in use: its verbs, its policy, and the fingerprint of the PIN key that opens it.
 
     Attributes:
+        signs: the mechanisms that it may sign with.
         restricted: whether its policy asks for more than an allowed mechanism.
         place: its record, without what was sealed.
     """
 
     id: str
-    key: signing.SigningKey
+    key: Key
     type: KeyType
     core: int
     policy: frames.Policy
+    signs: frozenset[str]
     pin: bytes | None
     restricted: bool
     place: SealedKey
@@ -91,6 +96,7 @@ class Keyring:
         self._opened: Remembered[Opened] = Remembered(OPENED_KEYS)
         self._counters = Counters(self.custody)
         self._life = Life(self, self._pins, self._counters)
+        self._wrapping = Wrapping(self, self._life, self._uses, self._counters)
         self._hits = self._misses = 0
 
     def handle(self, request: Request) -> Answer:
@@ -99,6 +105,8 @@ class Keyring:
             if isinstance(request, Sign):
                 ready = self.ready(request)
                 return self.signed(ready, ready(0, len(ready.inputs)))
+            if isinstance(request, Apply):
+                return self.apply(request)
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
@@ -108,6 +116,19 @@ class Keyring:
 
     def ready(self, request: Sign) -> Ready:
         """Open and prove and check a signing request against the key's policy, without signing yet."""
+        opened = self._opened_for(request)
+        if request.mechanism not in opened.signs:
+            raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
+        scheme = _scheme(
+            request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding,
+            request.context, request.mu, request.length,
+        )  # fmt: skip
+        if opened.restricted or request.data:
+            return self._ready_within_limits(opened, scheme, request)
+        return Ready(opened, scheme, request.inputs)
+
+    def _opened_for(self, request: _Using) -> Opened:
+        """Give the key of a request, proven."""
         opened = self._opened.get(request.seal)
         if opened is None:
             opened = self._open(request)
@@ -115,17 +136,11 @@ class Keyring:
         else:
             self._prove(opened, request)
             self._hits += 1
-        if request.mechanism not in opened.policy.mechanisms:
-            raise RefusedError(frames.POLICY, f"the key's policy does not allow {request.mechanism}")
-        parameters = (request.mechanism, request.hash, request.salt_length, request.mgf_hash, request.encoding)
-        scheme = _scheme(*parameters)
-        if opened.restricted or request.data:
-            return self._ready_within_limits(opened, scheme, request)
-        return Ready(opened, scheme, request.inputs)
+        return opened
 
     def _ready_within_limits(self, opened: Opened, scheme: Scheme, request: Sign) -> Ready:
         """Check what few policies restrict, and count the uses last: a use that is refused is none."""
-        policies.check_restrictions(opened.policy, opened.type, request)
+        policies.check_restrictions(opened.policy, request)
         inputs = policies.digests(request)
         limit = opened.policy.max_uses
         if limit is None:
@@ -139,8 +154,20 @@ class Keyring:
         first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
         return frames.Signatures(tuple(values), self._uses.keeper, first, ready.uses, ready.counter)
 
+    def apply(self, request: Apply) -> Answer:
+        """Use a key for something else than signing. What does not fit the key is a use too, and counted."""
+        opened = self._opened_for(request)
+        use = applying.use_of(request.verb)
+        policies.check_use(opened.policy, opened.type, use, request.mechanism, request.parameters)
+        uses, counter = self._counters.use(opened.place, opened.policy, request.counter)
+        value = applying.value_of(opened.key, request)
+        what = parameters.counted(request.verb, request.data, request.parameters, value)
+        name = parameters.recorded(request.verb, request.mechanism, request.parameters.hash)
+        number = self._uses.count(opened.core, opened.id, name, (what,))
+        return frames.Applied(value, self._uses.keeper, number, uses, counter)
+
     def count_uses(self) -> Answer:
-        """Say how many signatures were made; a checkpoint may be signed with this count for a minute."""
+        """Say how many uses were made; a checkpoint may be signed with this count for a minute."""
         present = self._uses.mark()
         return frames.Counted(present.keeper, present.count, present.chain)
 
@@ -163,7 +190,7 @@ class Keyring:
         """Give the domain key; raises RefusedError while locked."""
         return self.custody.domain()
 
-    def _open(self, request: Sign) -> Opened:
+    def _open(self, request: _Using) -> Opened:
         record = request.record
         if record is None:
             raise RefusedError(frames.UNKNOWN_KEY, "send the record")
@@ -176,14 +203,15 @@ class Keyring:
         self._opened.put(request.seal, opened)
         return opened
 
-    def _open_inner(self, record: SealedKey, inner: bytes, request: Sign) -> Opened:
+    def _open_inner(self, record: SealedKey, inner: bytes, request: _Using) -> Opened:
         policy, key_type = frames.policy(record.policy), KeyType(record.type)
         private = self._private(record, inner, request)
         pin = None if private.pin_key is None else self._pins.fingerprint(private.pin_key)
-        key, place = signing.from_pkcs8(private.pkcs8), msgspec.structs.replace(record, sealed=b"")
-        return Opened(record.id, key, key_type, record.core, policy, pin, policies.restricts(policy), place)
+        key, place = signing.load(key_type, private.pkcs8), msgspec.structs.replace(record, sealed=b"")
+        signs = policies.mechanisms_for(policy, key_type, Use.SIGN)
+        return Opened(record.id, key, key_type, record.core, policy, signs, pin, policies.restricts(policy), place)
 
-    def open_private(self, request: frames.ChangePolicy | frames.Rotate | frames.Export) -> Private:
+    def open_private(self, request: Opening) -> Private:
         """Open the record of a request with its proof; raises as signing with it would."""
         record = request.record
         if record.core != request.core:
@@ -199,7 +227,7 @@ class Keyring:
         except DamagedError as error:
             raise _wrong_pin(request) from error
 
-    def _prove(self, opened: Opened, request: Sign) -> None:
+    def _prove(self, opened: Opened, request: _Using) -> None:
         self.domain()
         if opened.core != request.core:
             raise RefusedError(frames.DAMAGED, "the key is not in this core")
@@ -283,7 +311,9 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.SealBackup: Keyring.seal_backup,
     frames.SignCheckpoint: Keyring.sign_checkpoint,
     frames.Succeed: lambda keyring, request: keyring.custody.succeed(request),
+    frames.Unwrap: lambda keyring, request: keyring._wrapping.unwrap(request),  # noqa: SLF001 - our own
     frames.Watch: lambda keyring, _: keyring.inspect(),
+    frames.Wrap: lambda keyring, request: keyring._wrapping.wrap(request),  # noqa: SLF001 - our own
 }
 
 
@@ -315,11 +345,23 @@ def _wrong_pin(request: _Proven) -> RefusedError:
 
 
 @lru_cache(maxsize=1024)
-def _scheme(mechanism: str, hash_: str | None, salt_length: int | None, mgf_hash: str | None, encoding: str) -> Scheme:
+def _scheme(
+    mechanism: str,
+    hash_: str | None,
+    salt_length: int | None,
+    mgf_hash: str | None,
+    encoding: str,
+    context: bytes,
+    mu: bool,  # noqa: FBT001 - a field of the frame
+    length: int | None,
+) -> Scheme:
     return Scheme(
         Mechanism(mechanism),
         Hash(hash_) if hash_ else None,
         salt_length,
         Hash(mgf_hash) if mgf_hash else None,
         Encoding(encoding),
+        context,
+        mu,
+        length,
     )

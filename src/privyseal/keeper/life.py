@@ -23,6 +23,8 @@ from privyseal.model.keys import KeyType
 from privyseal.wire import frames, keywrap
 from privyseal.wire.frames import Answer, PINProof, SealedKey
 
+Opening = frames.ChangePolicy | frames.Rotate | frames.Export | frames.Wrap | frames.Unwrap
+"""The requests that open a key for something else than using it again and again."""
 LIFE = (
     frames.Generate,
     frames.ChangePolicy,
@@ -43,13 +45,13 @@ class Keeping(Protocol):
     def domain(self) -> DomainKey:
         """Give the domain key; raises RefusedError while locked."""
 
-    def open_private(self, request: frames.ChangePolicy | frames.Rotate | frames.Export) -> "Private":
+    def open_private(self, request: "Opening") -> "Private":
         """Open the record of a request with its proof; raises as signing with it would."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Private:
-    """A private key as it was sealed (PKCS #8), and the key of its PIN."""
+    """A key as it was sealed (PKCS #8, or a symmetric key's bytes), and the key of its PIN."""
 
     pkcs8: bytes
     pin_key: bytes | None
@@ -97,7 +99,7 @@ class Life:
         key_type = KeyType(request.type)
         policy = policies.at_birth(key_type, request.policy, pin=request.pin is not None, origin=policies.GENERATED)
         blank = SealedKey(request.id, request.core, request.type, 1, frames.encode_policy(policy), b"")
-        return self._born(blank, signing.generate(key_type), self._new_pin_key(request.pin, request.salt))
+        return self.born(blank, signing.make(key_type), self.new_pin_key(request.pin, request.salt))
 
     def _change_policy(self, request: frames.ChangePolicy) -> Answer:
         old = frames.policy(request.record.policy)
@@ -116,11 +118,11 @@ class Life:
         pin_key = self._keyring.open_private(request).pin_key
         policy = frames.policy(request.record.policy)
         if request.new_pin is not None:
-            pin_key = self._new_pin_key(request.new_pin, request.salt)
+            pin_key = self.new_pin_key(request.new_pin, request.salt)
             policy = policies.with_pin(policy)
         version = request.record.version + 1
         blank = msgspec.structs.replace(request.record, version=version, policy=frames.encode_policy(policy))
-        return self._born(blank, signing.generate(KeyType(request.record.type)), pin_key)
+        return self.born(blank, signing.make(KeyType(request.record.type)), pin_key)
 
     def _new_import_key(self, request: frames.NewImportKey) -> Answer:
         self._keyring.domain()
@@ -135,7 +137,8 @@ class Life:
         private, key_type = signing.from_elsewhere(self._unwrap(request))
         policy = policies.at_birth(key_type, request.policy, pin=request.pin is not None, origin=policies.IMPORTED)
         blank = SealedKey(request.id, request.core, key_type.value, 1, frames.encode_policy(policy), b"")
-        return self._born(blank, private, self._new_pin_key(request.pin, request.salt))
+        material = signing.material_of(private)
+        return self.born(blank, material, self.new_pin_key(request.pin, request.salt))
 
     def _unwrap(self, request: frames.Import) -> bytes:
         waiting = self._waiting.pop(request.import_key.encode())
@@ -160,13 +163,15 @@ class Life:
             raise RefusedError(frames.PUBLIC_KEY, "this is no RSA public key of 3072 bits or more") from error
         return frames.Exported(keywrap.wrap(wrapping_key, private.pkcs8))
 
-    def _born(self, blank: SealedKey, private: signing.PrivateKey, pin_key: bytes | None) -> Answer:
+    def born(self, blank: SealedKey, material: signing.Material, pin_key: bytes | None) -> frames.Generated:
+        """Seal a new key."""
         domain = self._keyring.domain()
-        record = sealing.close(domain, blank, signing.to_pkcs8(private), pin_key)
+        record = sealing.close(domain, blank, material.secret, pin_key)
         tag = None if pin_key is None else domain.pin_tag(blank.core, pin_key)
         limited = frames.policy(blank.policy).max_uses is not None
         counter = self._counters.new(record) if limited else None
-        return frames.Generated(record, signing.to_spki(private), tag, counter)
+        return frames.Generated(record, material.public, tag, counter)
 
-    def _new_pin_key(self, pin: str | None, salt: bytes) -> bytes | None:
+    def new_pin_key(self, pin: str | None, salt: bytes) -> bytes | None:
+        """Give the key of a new PIN, None for no PIN."""
         return None if pin is None else self._pins.key(PINProof(pin, salt, counted=True))

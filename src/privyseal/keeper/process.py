@@ -98,7 +98,11 @@ class Connection:
         self.send(quick)
 
     def _start(self, number: int, request: Request) -> None:
-        pool = self._pools.signing if isinstance(request, Sign) and not _stretches(request) else self._pools.slow
+        pool = (
+            self._pools.signing
+            if isinstance(request, Sign | frames.Apply) and not _stretches(request)
+            else self._pools.slow
+        )
         pool.submit(self._handle, number, request)
 
     def _handle(self, number: int, request: Request) -> None:
@@ -179,7 +183,7 @@ class Batch:
             return refusal(error)
 
 
-def _stretches(request: Sign) -> bool:
+def _stretches(request: Sign | frames.Apply) -> bool:
     return isinstance(request.proof, frames.PINProof) and request.proof.counted
 
 

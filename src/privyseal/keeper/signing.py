@@ -1,32 +1,40 @@
-"""Private keys: making, writing down for the seal, and their one verb."""
+"""Keys: making them, writing them down for the seal and reading them again; and the verbs of those that sign."""
 
+import os
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa, x448, x25519
 
 from privyseal.errors import InvalidSignatureError
+from privyseal.keeper import agreement
+from privyseal.keeper.agreement import MLKEMKey, MLKEMPrivateKey, XKey, XPrivateKey
+from privyseal.keeper.symmetric import AESKey, SecretKey
+from privyseal.keeper.verbs import Key
 from privyseal.model.keys import Family, KeyType
-from privyseal.model.mechanisms import Encoding, Scheme
-from privyseal.wire import primitives
+from privyseal.model.mechanisms import Encoding, Mechanism, Scheme
+from privyseal.wire import encryption, primitives
+from privyseal.wire.frames import Parameters
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+MLDSAPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+PrivateKey = (
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | MLDSAPrivateKey
+    | MLKEMPrivateKey
+    | XPrivateKey
+)
 
 
 class FaultError(Exception):
     """A computed signature did not verify. It has been thrown away, because a faulty one can give the key away."""
 
 
-class SigningKey(Protocol):
-    """A private key has verbs and no bytes."""
-
-    def sign(self, scheme: Scheme, data: bytes) -> bytes:
-        """Sign a digest, or for EdDSA a message. Raises ValueError when the input does not fit the key."""
-
-
-class ECKey:
+class ECKey(Key):
     """A key on a Weierstrass curve."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
@@ -38,8 +46,12 @@ class ECKey:
         der = self._key.sign(*primitives.ecdsa_input(scheme, data, self._bits))
         return der if scheme.encoding is Encoding.DER else primitives.ecdsa_raw(der, self._bits)
 
+    def derive(self, mechanism: Mechanism, parameters: Parameters) -> bytes:  # noqa: ARG002 - it has one only
+        """Agree on a secret; see `agreement.ecdh`."""
+        return agreement.ecdh(self._key, parameters)
 
-class RSAKey:
+
+class RSAKey(Key):
     """An RSA key. Its signatures are verified before they leave: one bad CRT signature factors the modulus."""
 
     def __init__(self, key: rsa.RSAPrivateKey) -> None:
@@ -55,8 +67,20 @@ class RSAKey:
             raise FaultError("the signature did not verify and was thrown away") from error
         return signature
 
+    def decrypt(self, mechanism: Mechanism, parameters: Parameters, data: bytes) -> bytes:
+        """Decrypt (RFC 8017, section 7). A wrong padding of version 1.5 gives random data and no error."""
+        return self._key.decrypt(data, encryption.rsa_padding(mechanism, parameters))
 
-class EdKey:
+    def wrap(self, mechanism: Mechanism, parameters: Parameters, material: bytes) -> bytes:
+        """Wrap a short key under the public half."""
+        return self._public.encrypt(material, encryption.rsa_padding(mechanism, parameters))
+
+    def unwrap(self, mechanism: Mechanism, parameters: Parameters, wrapped: bytes) -> bytes:
+        """Give a wrapped key back."""
+        return self.decrypt(mechanism, parameters, wrapped)
+
+
+class EdKey(Key):
     """An Edwards-curve key (RFC 8032)."""
 
     def __init__(self, key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) -> None:
@@ -67,9 +91,30 @@ class EdKey:
         return self._key.sign(data)
 
 
-_EDWARDS: dict[KeyType, Callable[[], ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey]] = {
+class MLDSAKey(Key):
+    """A key on module lattices (FIPS 204). Signatures are hedged: each is another one."""
+
+    def __init__(self, key: MLDSAPrivateKey) -> None:
+        self._key = key
+        self._public = key.public_key().public_bytes_raw()
+
+    def sign(self, scheme: Scheme, data: bytes) -> bytes:
+        """Sign a message, a message representative, or for HashML-DSA a digest."""
+        if scheme.mechanism is Mechanism.HASH_ML_DSA:
+            return self._key.sign_mu(primitives.hash_ml_dsa_mu(self._public, scheme, data))
+        return self._key.sign_mu(data) if scheme.mu else self._key.sign(data, scheme.context)
+
+
+_GENERATE: dict[KeyType, Callable[[], PrivateKey]] = {
     KeyType.ED25519: ed25519.Ed25519PrivateKey.generate,
     KeyType.ED448: ed448.Ed448PrivateKey.generate,
+    KeyType.ML_DSA_44: mldsa.MLDSA44PrivateKey.generate,
+    KeyType.ML_DSA_65: mldsa.MLDSA65PrivateKey.generate,
+    KeyType.ML_DSA_87: mldsa.MLDSA87PrivateKey.generate,
+    KeyType.ML_KEM_768: mlkem.MLKEM768PrivateKey.generate,
+    KeyType.ML_KEM_1024: mlkem.MLKEM1024PrivateKey.generate,
+    KeyType.X25519: x25519.X25519PrivateKey.generate,
+    KeyType.X448: x448.X448PrivateKey.generate,
 }
 
 
@@ -78,10 +123,46 @@ def generate(key_type: KeyType) -> PrivateKey:
     match key_type.family:
         case Family.EC:
             return ec.generate_private_key(primitives.CURVES[key_type])
-        case Family.ED:
-            return _EDWARDS[key_type]()
-        case _:
+        case Family.RSA:
             return rsa.generate_private_key(65537, key_type.bits)
+        case _:
+            return _GENERATE[key_type]()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Material:
+    """A key before it is sealed.
+
+    Attributes:
+        secret: PKCS #8, or the bytes of a symmetric key.
+        public: SubjectPublicKeyInfo (DER); empty for a symmetric key.
+    """
+
+    secret: bytes
+    public: bytes
+
+
+def make(key_type: KeyType) -> Material:
+    """Make a key of any type from the operating system's random numbers."""
+    if key_type.is_symmetric:
+        return Material(os.urandom(key_type.bits // 8), b"")
+    return material_of(generate(key_type))
+
+
+def material_of(key: PrivateKey) -> Material:
+    """Write a private key down."""
+    return Material(to_pkcs8(key), to_spki(key))
+
+
+def load(key_type: KeyType, secret: bytes) -> Key:
+    """Open what the seal protected."""
+    match key_type.family:
+        case Family.AES:
+            return AESKey(secret)
+        case Family.SECRET:
+            return SecretKey(secret)
+        case _:
+            return from_pkcs8(secret)
 
 
 def to_pkcs8(key: PrivateKey) -> bytes:
@@ -111,7 +192,7 @@ def from_elsewhere(der: bytes) -> tuple[PrivateKey, KeyType]:
         raise ForeignKeyError("it is no consistent private key in PKCS #8 (DER, not encrypted)") from error
     key_type = _TYPES.get(_form(key))
     if key_type is None:
-        offered = ", ".join(one.value for one in KeyType)
+        offered = ", ".join(one.value for one in KeyType if not one.is_symmetric)
         raise ForeignKeyError(f"keys of this type and size are not kept here; these are: {offered}")
     if isinstance(key, rsa.RSAPrivateKey):
         _check_rsa(key)
@@ -137,6 +218,13 @@ _TYPES: dict[tuple[str, object], KeyType] = {
     **{("rsa", one.bits): one for one in KeyType if one.family is Family.RSA},
     ("ed25519privatekey", None): KeyType.ED25519,
     ("ed448privatekey", None): KeyType.ED448,
+    ("mldsa44privatekey", None): KeyType.ML_DSA_44,
+    ("mldsa65privatekey", None): KeyType.ML_DSA_65,
+    ("mldsa87privatekey", None): KeyType.ML_DSA_87,
+    ("mlkem768privatekey", None): KeyType.ML_KEM_768,
+    ("mlkem1024privatekey", None): KeyType.ML_KEM_1024,
+    ("x25519privatekey", None): KeyType.X25519,
+    ("x448privatekey", None): KeyType.X448,
 }
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5, section A.1.1: 2^16 < e < 2^256, odd
 _EXPONENT_BITS = 256
@@ -158,7 +246,7 @@ def _check_ec(key: ec.EllipticCurvePrivateKey) -> None:
         raise ForeignKeyError("its public half does not belong to it")
 
 
-def from_pkcs8(der: bytes) -> SigningKey:
+def from_pkcs8(der: bytes) -> Key:
     """Load what the seal protected. It was validated at birth and GCM vouches for it since; validation costs 46 ms."""
     key = serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     match key:
@@ -168,5 +256,11 @@ def from_pkcs8(der: bytes) -> SigningKey:
             return RSAKey(key)
         case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
             return EdKey(key)
+        case mldsa.MLDSA44PrivateKey() | mldsa.MLDSA65PrivateKey() | mldsa.MLDSA87PrivateKey():
+            return MLDSAKey(key)
+        case mlkem.MLKEM768PrivateKey() | mlkem.MLKEM1024PrivateKey():
+            return MLKEMKey(key)
+        case x25519.X25519PrivateKey() | x448.X448PrivateKey():
+            return XKey(key)
         case _:
             raise ValueError(f"{type(key).__name__} is no key type of this appliance")

@@ -14,29 +14,48 @@ class Operation(enum.Enum):
     BACKUP_MANAGE = "backup:manage"
     CORE_LOGIN = "core:login"
     CORE_MANAGE = "core:manage"
+    KEY_DECRYPT = "key:decrypt"
+    KEY_DERIVE = "key:derive"
     KEY_DESTROY = "key:destroy"
+    KEY_ENCRYPT = "key:encrypt"
     KEY_EXPORT = "key:export"
     KEY_GENERATE = "key:generate"
     KEY_IMPORT = "key:import"
     KEY_MANAGE = "key:manage"
     KEY_READ = "key:read"
     KEY_SIGN = "key:sign"
+    KEY_UNWRAP = "key:unwrap"
     KEY_VERIFY = "key:verify"
+    KEY_WRAP = "key:wrap"
     METRICS_READ = "metrics:read"
+    OBJECT_CREATE = "object:create"
+    OBJECT_DESTROY = "object:destroy"
+    OBJECT_READ = "object:read"
     RULE_MANAGE = "rule:manage"
     USER_MANAGE = "user:manage"
 
 
 RULE_OPERATIONS = (
+    Operation.KEY_DECRYPT,
+    Operation.KEY_DERIVE,
     Operation.KEY_DESTROY,
+    Operation.KEY_ENCRYPT,
     Operation.KEY_EXPORT,
     Operation.KEY_GENERATE,
     Operation.KEY_IMPORT,
     Operation.KEY_MANAGE,
     Operation.KEY_READ,
     Operation.KEY_SIGN,
+    Operation.KEY_UNWRAP,
+    Operation.KEY_WRAP,
+    Operation.OBJECT_CREATE,
+    Operation.OBJECT_DESTROY,
+    Operation.OBJECT_READ,
 )
 """What may stand in an access rule; the others go by role."""
+
+KEY_RULE_OPERATIONS = tuple(one for one in RULE_OPERATIONS if one.value.startswith("key:"))
+"""Those of them that are about keys. One word of these is enough for a host to see the key."""
 
 
 class Role(enum.Enum):

@@ -4,7 +4,20 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-KEY_OPERATIONS = ("key:destroy", "key:disable", "key:export", "key:policy", "key:rotate", "key:sign", "key:update")
+KEY_OPERATIONS = (
+    "key:decrypt",
+    "key:derive",
+    "key:destroy",
+    "key:disable",
+    "key:encrypt",
+    "key:export",
+    "key:policy",
+    "key:rotate",
+    "key:sign",
+    "key:unwrap",
+    "key:update",
+    "key:wrap",
+)
 """What a quorum can guard for one key, or for every key of a core."""
 
 ADMINISTRATIVE = (

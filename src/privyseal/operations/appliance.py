@@ -85,6 +85,7 @@ class KnownKey:
 
     Attributes:
         unusable: why its private half may not be used now, None when it may be.
+        closed: the same for what an old version may do too: opening what was made with it.
     """
 
     key: Key
@@ -92,20 +93,26 @@ class KnownKey:
     seal: bytes
     policy: Policy
     unusable: str | None
+    closed: str | None = None
 
     @classmethod
     def of(cls, key: Key) -> "KnownKey":
         """Prepare a key for the keeper."""
         record = SealedKey(key.id, key.core, key.type.value, key.version, key.policy, key.sealed)
         policy = frames.policy(key.policy)
-        return cls(key, record, sealing.name(record), policy, _why_unusable(key, policy))
+        closed = _why_closed(key)
+        return cls(key, record, sealing.name(record), policy, closed or _why_old(key, policy), closed)
 
 
-def _why_unusable(key: Key, policy: Policy) -> str | None:
+def _why_closed(key: Key) -> str | None:
     if key.destroy_at is not None:
         return f"key '{key.label}' is scheduled for destruction and refuses use; `privyseal key restore` undoes that"
     if key.disabled:
         return f"key '{key.label}' is disabled; `privyseal key enable` undoes that"
+    return None
+
+
+def _why_old(key: Key, policy: Policy) -> str | None:
     if not key.current and not policy.sign_with_old_versions:
         return f"version {key.version} of key '{key.label}' is not the current one and signs no more"
     return None

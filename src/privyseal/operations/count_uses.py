@@ -1,7 +1,7 @@
-"""Signing with a key whose policy limits its uses: the count, the events and the answer are one transaction.
+"""Using a key whose policy limits its uses: the count, the events and the answer are one transaction.
 
-The keeper counts and has the last word while it runs. The number of signatures on record has it over a restart of the
-keeper: a worker that read an old count just before gets its signatures thrown away here. A use that was counted and
+The keeper counts and has the last word while it runs. The number of uses on record has it over a restart of the
+keeper: a worker that read an old count just before gets its answer thrown away here. A use that was counted and
 then thrown away stays used.
 """
 
@@ -44,7 +44,11 @@ async def uses_of(appliance: Appliance, known: KnownKey) -> int | None:
     return 0 if found is None else found.uses
 
 
-def count_in(connection: Connection, known: KnownKey, answer: frames.Signatures, new: Sequence[Event]) -> list[Event]:
+Answer = frames.Signatures | frames.Applied | frames.Unwrapped
+"""What the keeper gives for a use that it counted."""
+
+
+def count_in(connection: Connection, known: KnownKey, answer: Answer, new: Sequence[Event]) -> list[Event]:
     """Keep the count in the transaction that writes the events; gives them with the numbers of their uses.
 
     Raises AccessRefusedError when the key is used up after all.

@@ -29,10 +29,22 @@ async def find_version(
     return KnownKey.of(older)
 
 
-def require_usable(known: KnownKey) -> None:
-    """Refuse to use a key that is disabled or scheduled, or a version that does not sign any more."""
-    if known.unusable is not None:
-        raise AccessRefusedError(Decision(allowed=False, reason=known.unusable))
+def require_usable(known: KnownKey, *, opens: bool = False) -> None:
+    """Refuse to use a key that is disabled or scheduled, or a version that does not sign any more.
+
+    Args:
+        opens: whether the key shall open what was made with it before, which old versions are there for.
+    """
+    reason = known.closed if opens else known.unusable
+    if reason is not None:
+        raise AccessRefusedError(Decision(allowed=False, reason=reason))
+
+
+def with_public_half(known: KnownKey) -> Key:
+    """Give a key that has a public half; raises NotFoundError for a symmetric one."""
+    if known.key.type.is_symmetric:
+        raise NotFoundError(f"key '{known.key.label}' is of type {known.key.type.value} and has no public half")
+    return known.key
 
 
 def require_unscheduled(key: Key) -> None:

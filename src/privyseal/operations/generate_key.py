@@ -33,10 +33,12 @@ async def generate_key(
     policy: Mapping[str, Any] | None = None,
     *,
     tags: Sequence[str] = (),
+    object_id: str | None = None,
 ) -> Key:
     """Make a key.
 
     Args:
+        object_id: what PKCS #11 hosts see as its CKA_ID, in hexadecimal; None means the key's id.
         policy: what its policy shall restrict, see `wire.policies`; None allows everything but to leave.
         tags: its tags, see `wire.names.tags`.
 
@@ -46,7 +48,7 @@ async def generate_key(
         NotFoundError, AccessRefusedError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
     act.mechanism = key_type.value
-    named = Named(label, names.tags(tags))
+    named = Named(label, names.tags(tags), names.object_id(object_id))
     core = await place_for(appliance, caller, act, core_ref, named, pin, Operation.KEY_GENERATE)
     wanted = policies.changed(policies.EVERYTHING, policy or {}, key_type)
     made = await appliance.keeper.ask(
@@ -61,6 +63,7 @@ class Named:
 
     label: str
     tags: tuple[str, ...] = ()
+    object_id: str | None = None
 
 
 async def place_for(
@@ -89,7 +92,7 @@ async def place_for(
 
 async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Generated, named: Named) -> Key:
     """Keep a key that the keeper made or took in, with its event. Raises ConflictError, StaleDecisionError."""
-    key = _key(made, named)
+    key = made_key(made, named)
     act.key, act.mechanism = key.id, key.type.value
     tagged = f", tags {','.join(key.tags)}" if key.tags else ""
     words = f"label '{key.label}', type {key.type.value}{tagged}"
@@ -111,7 +114,8 @@ def _check_label(store: Store, core: int, label: str) -> None:
             raise ConflictError(f"core {core} has a key with label '{label}' already")
 
 
-def _key(made: frames.Generated, named: Named) -> Key:
+def made_key(made: frames.Generated, named: Named) -> Key:
+    """Give the key of a record that the keeper made."""
     record = made.record
     return Key(
         id=record.id,
@@ -125,6 +129,7 @@ def _key(made: frames.Generated, named: Named) -> Key:
         version=record.version,
         created=now(),
         tags=named.tags,
+        object_id=named.object_id or record.id,
     )
 
 

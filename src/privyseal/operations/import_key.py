@@ -62,18 +62,20 @@ async def import_key(
     pin: str | None,
     policy: Mapping[str, Any] | None,
     tags: Sequence[str] = (),
+    object_id: str | None = None,
 ) -> Key:
     """Take in a wrapped key; it is marked as imported for ever.
 
     Args:
         import_key: the id of an import key of the same user and core.
         wrapped: see `wire.keywrap`.
+        object_id: as for `generate_key`.
 
     Raises:
         InvalidRequestError: also when the key does not unwrap or is none that is kept here.
         ConflictError, NotFoundError, AccessRefusedError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
-    named = Named(label, names.tags(tags))
+    named = Named(label, names.tags(tags), names.object_id(object_id))
     core = await place_for(appliance, caller, act, core_ref, named, pin, Operation.KEY_IMPORT)
     wanted = policies.changed(policies.EVERYTHING, policy or {}, None)
     request = frames.Import(

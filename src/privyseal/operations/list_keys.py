@@ -29,11 +29,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to list: everything, the keys with a tag, or the one key with this label or id."""
+    """What to list: everything, the keys with a tag or an object id, or the one key with this label or id."""
 
     label: str | None = None
     id: str | None = None
     tag: str | None = None
+    object_id: str | None = None
 
 
 async def list_keys(
@@ -42,6 +43,7 @@ async def list_keys(
     """Give up to `limit` keys after a number. Raises NotFoundError, or AccessRefusedError without any rule here."""
     if where.tag is not None:
         names.tag(where.tag)
+    names.object_id(where.object_id)
     core = caller.snapshot.core(core_ref)
     act.core = core.number
     require_entry(caller, core, Operation.KEY_READ)
@@ -68,7 +70,7 @@ def _page(store: Store, caller: Caller, core: Core, where: Filter, after: int, l
     found: list[tuple[int, Key]] = []
     while len(found) <= limit:
         with store.read() as connection:
-            read = keys.page(connection, core.number, after, _READ_AT_ONCE, selected, where.tag)
+            read = keys.page(connection, core.number, after, _READ_AT_ONCE, selected, where.tag, where.object_id)
         found += [(number, key) for number, key in read if visible(key)]
         if len(read) < _READ_AT_ONCE:
             break
@@ -85,6 +87,8 @@ def _single(store: Store, core: Core, where: Filter, visible: Callable[[Key], bo
             key = keys.by_id(connection, core.number, where.id)
         else:
             key = keys.by_label(connection, core.number, where.label or "")
-    if key is None or where.label not in (None, key.label) or (where.tag is not None and where.tag not in key.tags):
+    if key is None or where.label not in (None, key.label) or where.object_id not in (None, key.object_id):
+        return []
+    if where.tag is not None and where.tag not in key.tags:
         return []
     return [key] if visible(key) else []

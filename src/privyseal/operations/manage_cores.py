@@ -16,7 +16,7 @@ from privyseal.operations.find_key import find_key, require_entry
 from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
-from privyseal.store import attempts, cores
+from privyseal.store import attempts, cores, objects
 from privyseal.store.times import now
 from privyseal.wire import names
 
@@ -104,6 +104,8 @@ async def delete_core(appliance: Appliance, caller: Caller, act: Act, core_ref: 
         count = cores.count_keys(connection, core.number)
         if count:
             raise ConflictError(f"core {core.number} still holds {count} keys; delete them first")
+        if stored := objects.count(connection, core.number):
+            raise ConflictError(f"core {core.number} still holds {stored} objects; delete them first")
         cores.remove(connection, core.number)
 
     await change(appliance, caller, act, f"core '{core.name}'", work)

@@ -19,7 +19,15 @@ from privyseal.store.times import now
 from privyseal.wire import names
 from privyseal.wire.names import LABEL_MAX
 
-_MAKING = frozenset({Operation.KEY_GENERATE, Operation.KEY_IMPORT})  # of use before there is a key
+_MAKING = frozenset(  # of use before there is a key
+    {
+        Operation.KEY_GENERATE,
+        Operation.KEY_IMPORT,
+        Operation.OBJECT_CREATE,
+        Operation.OBJECT_DESTROY,
+        Operation.OBJECT_READ,
+    }
+)
 _WORDS = {Selector.LABEL: "a label like", Selector.ID: "the id", Selector.TAG: "the tag"}
 
 

@@ -33,7 +33,7 @@ from privyseal.store import events
 from privyseal.store.store import generation
 from privyseal.wire import frames
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
-from privyseal.wire.schemes import check_input, scheme_for
+from privyseal.wire.schemes import check_input, scheme_for, with_mu
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ class Words(msgspec.Struct, frozen=True):
     salt_length: int | None = None
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
+    context: bytes = b""
+    length: int | None = None
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ async def sign_batch(
     digests: Sequence[bytes],
     version: int | None = None,
 ) -> Signed:
-    """Sign up to 1,000 digests (messages for EdDSA) with one key, all or none. Raises as `sign` does."""
+    """Sign up to 1,000 digests (messages for EdDSA and ML-DSA) with one key, all or none. Raises as `sign` does."""
     known = await _usable(appliance, caller, act, place, version)  # (3) (4)
     scheme = _scheme(known.key, words, hashed_here=False)
     _check_batch(known.key, scheme, digests)
@@ -143,26 +145,32 @@ async def _approval(
     quorum = caller.snapshot.quorum("key:sign", key.core, key.id) if caller.snapshot.quorums else None
     if quorum is None:
         return None
-    words = words_for(scheme.name, inputs, digests=scheme.mechanism is not Mechanism.EDDSA)
+    words = words_for(scheme.name, inputs, digests=not scheme.takes_message)
     digests = (hashlib.sha256(value).hexdigest() for value in inputs)
     wanted = Wanted((key.version, repr(scheme), *digests), words)
     return await approved(appliance, caller, act, quorum, wanted)
 
 
 def given_input(key: Key, words: Words, digest: bytes | None, data: bytes | None) -> tuple[Scheme, bytes]:
-    """Give the scheme and what goes into the mechanism: a digest, or for EdDSA the message."""
+    """Give the scheme and what goes into the mechanism: a digest, or the message for what hashes by itself."""
     if (digest is None) == (data is None):
         raise InvalidRequestError.of("digest", "give exactly one of digest and data")
     scheme = _scheme(key, words, hashed_here=data is not None)
     if data is None:
         assert digest is not None  # noqa: S101 - exactly one was given
-        if scheme.mechanism is Mechanism.EDDSA:
-            raise InvalidRequestError.of("digest", "EdDSA signs the message itself; give data")
+        if scheme.mechanism is Mechanism.ML_DSA:
+            scheme = with_mu(scheme)
+        elif scheme.takes_message:
+            words_ = f"{scheme.mechanism.value} signs the message itself; give data"
+            raise InvalidRequestError.of("digest", words_)
         check_input(key.type, scheme, digest, "digest")
         return scheme, digest
     if len(data) > DATA_MAX:
         raise InvalidRequestError.of("data", f"data has at most {DATA_MAX} bytes; hash it yourself and give digest")
-    return scheme, data if scheme.hash is None else hashlib.new(scheme.hash.python_name, data).digest()
+    if not scheme.hashes_first:
+        return scheme, data
+    assert scheme.hash is not None  # noqa: S101 - it hashes first
+    return scheme, hashlib.new(scheme.hash.python_name, data).digest()
 
 
 def _scheme(key: Key, words: Words, *, hashed_here: bool) -> Scheme:
@@ -173,6 +181,8 @@ def _scheme(key: Key, words: Words, *, hashed_here: bool) -> Scheme:
         salt_length=words.salt_length,
         mgf_hash=words.mgf_hash,
         encoding=words.encoding,
+        context=words.context,
+        length=words.length,
         hashed_here=hashed_here,
     )
 

@@ -1,4 +1,4 @@
-"""Change a key's label and tags. Rules go by them, so a change may not widen what the one who makes it may do.
+"""Change a key's label, tags and object id. Rules go by the first two: a change may not widen what its maker may do.
 
 Else somebody who may manage keys `test*` and sign with keys tagged `prod` would tag a test key `prod`, or call it
 `release` where hosts look for a key of that name.
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from privyseal.access.decide import refusal
 from privyseal.errors import AccessRefusedError, ConflictError
-from privyseal.model.access import RULE_OPERATIONS, Decision, Operation
+from privyseal.model.access import KEY_RULE_OPERATIONS, Decision, Operation
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import find_key
@@ -28,7 +28,7 @@ class Changes:
     """What is to be changed.
 
     Attributes:
-        label: None means it stays.
+        label, object_id: None means it stays.
         add_tags: each takes the place of the tag of the same name.
         remove_tags: a whole tag, or the name of one whatever its value; one that is not there is no error.
     """
@@ -36,10 +36,11 @@ class Changes:
     label: str | None = None
     add_tags: Sequence[str] = ()
     remove_tags: Sequence[str] = ()
+    object_id: str | None = None
 
 
 async def update_key(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], changes: Changes) -> Key:
-    """Change a key's label and tags; the id stays.
+    """Change a key's label, tags and object id; the id stays.
 
     Raises:
         InvalidRequestError: label or tags do not fit.
@@ -67,11 +68,12 @@ def _changed(key: Key, changes: Changes) -> Key:
     replaced = {names.tag_name(one) for one in added}
     left = [one for one in key.tags if not gone & {one, names.tag_name(one)} and names.tag_name(one) not in replaced]
     label = key.label if changes.label is None else names.label(changes.label)
-    return replace(key, label=label, tags=names.tags([*left, *added], "add_tags"))
+    object_id = names.object_id(changes.object_id) or key.object_id
+    return replace(key, label=label, tags=names.tags([*left, *added], "add_tags"), object_id=object_id)
 
 
 def _refuse_widening(caller: Caller, old: Key, new: Key) -> None:
-    before, after = (set(allowed_operations(caller, one, RULE_OPERATIONS)) for one in (old, new))
+    before, after = (set(allowed_operations(caller, one, KEY_RULE_OPERATIONS)) for one in (old, new))
     if Operation.KEY_MANAGE.value not in after:
         raise AccessRefusedError(refusal(caller.user, Operation.KEY_MANAGE, new.core, new.label))
     gained = sorted(after - before)
@@ -82,7 +84,8 @@ def _refuse_widening(caller: Caller, old: Key, new: Key) -> None:
 
 def _words(old: Key, new: Key) -> str:
     label = f"label '{old.label}'" if old.label == new.label else f"label '{old.label}' -> '{new.label}'"
-    return f"{label}, tags {_listed(old)} -> {_listed(new)}"
+    words = f"{label}, tags {_listed(old)} -> {_listed(new)}"
+    return words if old.object_id == new.object_id else f"{words}, object_id {old.object_id} -> {new.object_id}"
 
 
 def _listed(key: Key) -> str:

@@ -19,7 +19,13 @@ from privyseal.wire import frames, names
 
 _Answer = TypeVar("_Answer", bound=frames.Answer)
 _Proof: TypeAlias = frames.PINProof | frames.TicketProof | None
-_Using: TypeAlias = frames.Sign | frames.ChangePolicy | frames.Rotate | frames.Export
+_Using: TypeAlias = (
+    frames.Sign | frames.Apply | frames.ChangePolicy | frames.Rotate | frames.Export | frames.Wrap | frames.Unwrap
+)
+
+
+Opened: TypeAlias = tuple[KnownKey, ...]
+"""The keys that one proof has to open."""
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -31,6 +37,9 @@ class Secret(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Show nothing."""
         return "Secret(…)"
+
+
+NO_SECRET = Secret()
 
 
 async def signatures(
@@ -64,75 +73,81 @@ async def use(
     secret: Secret,
     request: Callable[[_Proof], _Using],
     expected: type[_Answer],
+    also: KnownKey | None = None,
 ) -> _Answer:
     """Ask the keeper for something that the key's PIN guards.
 
     Args:
         request: makes the request for a proof; it may be called twice.
+        also: a second key that the same PIN or ticket has to open; a wrong PIN counts for both.
 
     Raises:
         The PIN errors, ApplianceLockedError, AccessRefusedError, UnavailableError, InvalidRequestError,
         StaleDecisionError
     """
-    if secret.pin is None or not known.key.has_pin:
+    opened = (known,) if also is None else (known, also)
+    if secret.pin is None or not any(one.key.has_pin for one in opened):
         proof = None if secret.ticket is None else frames.TicketProof(secret.ticket)
-        return await _ask(appliance, known, request(proof), expected)
+        return await _ask(appliance, opened, request(proof), expected)
     names.pin(secret.pin)
     salt = caller.snapshot.cores[known.key.core].pin_salt
-    subjects = pin_subjects(caller.user.name, known.key.core, known.key.id)
+    places = [pin_subjects(caller.user.name, one.key.core, one.key.id) for one in opened if one.key.has_pin]
+    subjects = tuple(dict.fromkeys(subject for place in places for subject in place))
     if caller.snapshot.guarded.isdisjoint(subjects):
         try:
-            return await _ask(appliance, known, request(frames.PINProof(secret.pin, salt, counted=False)), expected)
+            return await _ask(appliance, opened, request(frames.PINProof(secret.pin, salt, counted=False)), expected)
         except UncountedError:  # a PIN that the keeper does not recognise for this key
             pass
     if await appliance.current() is not caller.snapshot:  # no attempt is counted against a PIN that was changed
         raise StaleDecisionError("rules, users or keys have changed")
     counted = request(frames.PINProof(secret.pin, salt, counted=True))
-    return await _counted(appliance, known, subjects, counted, expected)
+    return await _counted(appliance, opened, subjects, counted, expected)
 
 
 async def _counted(
-    appliance: Appliance, known: KnownKey, subjects: tuple[str, ...], request: _Using, expected: type[_Answer]
+    appliance: Appliance, opened: Opened, subjects: tuple[str, ...], request: _Using, expected: type[_Answer]
 ) -> _Answer:
     async with attempt(appliance, subjects, appliance.pin_limits) as trial:
         try:
-            return await _ask(appliance, known, request, expected)
+            return await _ask(appliance, opened, request, expected)
         except WrongPINError:
             await trial.failed()
+            labels = " and key ".join(f"'{one.key.label}'" for one in opened if one.key.has_pin)
             raise PINIncorrectError(
-                f"the PIN does not fit key '{known.key.label}' in core {known.key.core}; "
+                f"the PIN does not fit key {labels} in core {opened[0].key.core}; "
                 f"{trial.attempts_left} attempts are left",
                 trial.attempts_left,
             ) from None
 
 
-async def _ask(appliance: Appliance, known: KnownKey, request: _Using, expected: type[_Answer]) -> _Answer:
+async def _ask(appliance: Appliance, opened: Opened, request: _Using, expected: type[_Answer]) -> _Answer:
     try:
         return await appliance.keeper.ask(request, expected)
     except KeyUnknownError:
-        return await _ask_with_record(appliance, known, msgspec.structs.replace(request, record=known.record), expected)
+        with_record = msgspec.structs.replace(request, record=opened[0].record)
+        return await _ask_with_record(appliance, opened, with_record, expected)
     except RecordDamagedError as error:  # the record came along already
-        raise await _damaged(appliance, known, error) from error
+        raise await _damaged(appliance, opened, error) from error
 
 
-async def _ask_with_record(appliance: Appliance, known: KnownKey, request: _Using, expected: type[_Answer]) -> _Answer:
+async def _ask_with_record(appliance: Appliance, opened: Opened, request: _Using, expected: type[_Answer]) -> _Answer:
     """Ask with the record. One that does not open may be from before the domain key was rotated: then look anew."""
     try:
         return await appliance.keeper.ask(request, expected)
     except RecordDamagedError as error:
-        raise await _damaged(appliance, known, error) from error
+        raise await _damaged(appliance, opened, error) from error
 
 
-async def _damaged(appliance: Appliance, known: KnownKey, error: RecordDamagedError) -> Exception:
-    if await asyncio.to_thread(_is_stored, appliance.store, known):
+async def _damaged(appliance: Appliance, opened: Opened, error: RecordDamagedError) -> Exception:
+    if await asyncio.to_thread(_are_stored, appliance.store, opened):
         return UnavailableError(str(error))
     return StaleDecisionError("the domain key was rotated")
 
 
-def _is_stored(store: Store, known: KnownKey) -> bool:
+def _are_stored(store: Store, opened: Opened) -> bool:
     with store.read() as connection:
-        stored = keys.by_id(connection, known.key.core, known.key.id)
-    return stored is not None and stored.sealed == known.key.sealed
+        stored = [keys.by_id(connection, known.key.core, known.key.id) for known in opened]
+    return all(key is not None and key.sealed == known.key.sealed for key, known in zip(stored, opened, strict=True))
 
 
 def _sign(
@@ -159,4 +174,7 @@ def _sign(
         record=None,
         data=data,
         counter=counter,
+        context=scheme.context,
+        mu=scheme.mu,
+        length=scheme.length,
     )

@@ -38,9 +38,11 @@ from privyseal.rest.routes import (
     key_life,
     keys,
     metrics,
+    objects,
     rules,
     unlocking,
     users,
+    wrapping,
 )
 from privyseal.wire.bodies import malformed
 
@@ -70,7 +72,7 @@ def framework() -> FastAPI:
         redoc_url=None,
     )
     for routes in (
-        appliance, unlocking, cores, keys, key_life, users, groups, credentials,
+        appliance, unlocking, cores, keys, key_life, wrapping, objects, users, groups, credentials,
         rules, approvals, audit, backup, metrics,
     ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)

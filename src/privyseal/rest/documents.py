@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from privyseal import __version__
-from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Group, Selector
+from privyseal.model.access import KEY_RULE_OPERATIONS, AccessRule, Decision, Group, Operation, Selector
 from privyseal.model.approvals import Approval, Quorum
 from privyseal.model.backups import BackupRecipient
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
 from privyseal.model.credentials import Credential
-from privyseal.model.keys import Key
+from privyseal.model.keys import Family, Key, Use
+from privyseal.operations.find_key import decide_about
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
 from privyseal.operations.manage_rules import MadeRule
@@ -63,10 +64,10 @@ def key_document(caller: Caller, core: Core, key: Key) -> Document:
         "type": key.type.value,
         "pin": key.has_pin,
         "created": timestamp(key.created),
-        "public_key": base64.b64encode(key.public_key).decode(),
+        "public_key": base64.b64encode(key.public_key).decode() if key.public_key else None,
         "mechanisms": list(policy.mechanisms),
         "hashes": [hash_.value for hash_ in key.hashes if policy.hashes is None or hash_.value in policy.hashes],
-        "operations": allowed_operations(caller, key, RULE_OPERATIONS),
+        "operations": [*allowed_operations(caller, key, KEY_RULE_OPERATIONS), *_verbs(caller, key, policy)],
         "uri": key_uri(core, key),
         "state": key.state,
         "version": key.version,
@@ -76,7 +77,22 @@ def key_document(caller: Caller, core: Core, key: Key) -> Document:
         "origin": policy.origin,
         "policy": policies.document(policy),
         "tags": list(key.tags),
+        "object_id": key.object_id,
     }
+
+
+def _verbs(caller: Caller, key: Key, policy: frames.Policy) -> list[str]:
+    """Give what the caller can ask this key to do: what type, policy and rules all allow."""
+    words = _CAPSULES if key.type.family is Family.ML_KEM else {}
+    allowed = [use for use in key.type.uses if use.value in policy.operations]
+    verbs = [words.get(use, use.value) for use in allowed if decide_about(caller, _RULES[use], key).allowed]
+    if Use.SIGN in key.type.uses and (not key.type.is_symmetric or "sign" in verbs):
+        verbs.append("verify")
+    return verbs
+
+
+_RULES = {use: Operation(f"key:{use.value}") for use in Use}
+_CAPSULES = {Use.ENCRYPT: "encapsulate", Use.DECRYPT: "decapsulate"}
 
 
 def user_document(account: Account) -> Document:

@@ -1,4 +1,4 @@
-"""The hot routes (sign, sign-batch, verify, login, logout), below the framework: plain ASGI with msgspec.
+"""The hot routes (what uses a key, login, logout), below the framework: plain ASGI with msgspec.
 
 A request is one bare function call away from its operation; FastAPI would cost three times the signature.
 """
@@ -12,7 +12,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from privyseal.errors import AnsweredBeforeError, BodyTooLargeError
 from privyseal.operations.appliance import Appliance
+from privyseal.operations.apply import Applied
 from privyseal.operations.authenticate import Credentials
+from privyseal.operations.decapsulate import decapsulate
+from privyseal.operations.decrypt import decrypt
+from privyseal.operations.derive import derive
+from privyseal.operations.encrypt import Encapsulated, encapsulate, encrypt
 from privyseal.operations.log_in import log_in, log_out
 from privyseal.operations.perform import Act, Caller, perform
 from privyseal.operations.repeat import Repeat
@@ -23,7 +28,19 @@ from privyseal.rest.documents import timestamp
 from privyseal.rest.marks import marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
-from privyseal.wire.bodies import LoginBody, LogoutBody, SignBatchBody, SignBody, VerifyBody, parse
+from privyseal.wire.bodies import (
+    DecapsulateBody,
+    DecryptBody,
+    DeriveBody,
+    EncapsulateBody,
+    EncryptBody,
+    LoginBody,
+    LogoutBody,
+    SignBatchBody,
+    SignBody,
+    VerifyBody,
+    parse,
+)
 
 BODY_MAX = 4 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
@@ -94,7 +111,7 @@ async def _verify(request: Request) -> object:
     async def operation(caller: Caller) -> Verified:
         return await verify(
             request.appliance, caller, act, request.place, _words(body), body.signature,
-            digest=body.digest, data=body.data, version=body.version,
+            digest=body.digest, data=body.data, version=body.version, secret=Secret(body.pin, body.ticket),
         )  # fmt: skip
 
     return _verified(await perform(request.appliance, request.credentials, act, operation))
@@ -102,6 +119,65 @@ async def _verify(request: Request) -> object:
 
 def _verified(verified: Verified) -> object:
     return {"valid": verified.valid, "event": verified.event}
+
+
+async def _encrypt(request: Request) -> object:
+    body, act = parse(request.body, EncryptBody), Act("key:encrypt")  # what comes of it is kept for nobody
+    done = await _applied(request, act, body, encrypt)
+    return {"data": done.value, "iv": done.iv or None, "event": done.event}
+
+
+async def _decrypt(request: Request) -> object:
+    body, act = parse(request.body, DecryptBody), Act("key:decrypt")  # as above
+    done = await _applied(request, act, body, decrypt)
+    return {"data": done.value, "event": done.event}
+
+
+async def _applied(
+    request: Request, act: Act, body: EncryptBody, operation: Callable[..., Awaitable[Applied]]
+) -> Applied:
+    async def work(caller: Caller) -> Applied:
+        return await operation(
+            request.appliance, caller, act, request.place, body.mechanism, body.parameters(), body.data,
+            Secret(body.pin, body.ticket), version=body.version,
+        )  # fmt: skip
+
+    return await perform(request.appliance, request.credentials, act, work)
+
+
+async def _derive(request: Request) -> object:
+    body, act = parse(request.body, DeriveBody), Act("key:derive")  # as above
+
+    async def operation(caller: Caller) -> Applied:
+        return await derive(
+            request.appliance, caller, act, request.place, body.mechanism, body.parameters(),
+            Secret(body.pin, body.ticket), version=body.version,
+        )  # fmt: skip
+
+    done = await perform(request.appliance, request.credentials, act, operation)
+    return {"secret": done.value, "event": done.event}
+
+
+async def _encapsulate(request: Request) -> object:
+    body, act = parse(request.body or b"{}", EncapsulateBody), Act("key:encrypt")  # as above
+
+    async def operation(caller: Caller) -> Encapsulated:
+        return await encapsulate(request.appliance, caller, act, request.place, body.version)
+
+    done = await perform(request.appliance, request.credentials, act, operation)
+    return {"ciphertext": done.ciphertext, "secret": done.secret, "event": done.event}
+
+
+async def _decapsulate(request: Request) -> object:
+    body, act = parse(request.body, DecapsulateBody), Act("key:decrypt")  # as above
+
+    async def operation(caller: Caller) -> Applied:
+        return await decapsulate(
+            request.appliance, caller, act, request.place, body.ciphertext, Secret(body.pin, body.ticket), body.version
+        )
+
+    done = await perform(request.appliance, request.credentials, act, operation)
+    return {"secret": done.value, "event": done.event}
 
 
 async def _login(request: Request) -> object:
@@ -127,7 +203,16 @@ async def _logout(request: Request) -> object:
     return None
 
 
-_ON_KEYS: dict[bytes, Handler] = {b"sign": _sign, b"sign-batch": _sign_batch, b"verify": _verify}
+_ON_KEYS: dict[bytes, Handler] = {
+    b"sign": _sign,
+    b"sign-batch": _sign_batch,
+    b"verify": _verify,
+    b"encrypt": _encrypt,
+    b"decrypt": _decrypt,
+    b"derive": _derive,
+    b"encapsulate": _encapsulate,
+    b"decapsulate": _decapsulate,
+}
 _ON_CORES: dict[bytes, Handler] = {b"login": _login, b"logout": _logout}
 
 
@@ -211,4 +296,4 @@ async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes,
 
 
 def _words(body: SignBody | SignBatchBody | VerifyBody) -> Words:
-    return Words(body.mechanism, body.hash, body.salt_length, body.mgf_hash, body.encoding)
+    return Words(body.mechanism, body.hash, body.salt_length, body.mgf_hash, body.encoding, body.context, body.length)

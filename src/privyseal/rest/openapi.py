@@ -5,7 +5,19 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from privyseal.wire.bodies import HOT_BODIES, LoginBody, LogoutBody, SignBatchBody, SignBody, VerifyBody
+from privyseal.wire.bodies import (
+    HOT_BODIES,
+    DecapsulateBody,
+    DecryptBody,
+    DeriveBody,
+    EncapsulateBody,
+    EncryptBody,
+    LoginBody,
+    LogoutBody,
+    SignBatchBody,
+    SignBody,
+    VerifyBody,
+)
 
 _PROBLEM = {
     "type": "object",
@@ -30,6 +42,10 @@ _INTEGER = {"type": "integer"}
 _SIGNED = {"signature": _BYTES, "event": _INTEGER}
 _BATCH = {"signatures": {"type": "array", "items": _BYTES}, "first_event": _INTEGER}
 _VERIFIED = {"valid": {"type": "boolean"}, "event": _INTEGER}
+_ENCRYPTED = {"data": _BYTES, "iv": {"anyOf": [_BYTES, {"type": "null"}]}, "event": _INTEGER}
+_DECRYPTED = {"data": _BYTES, "event": _INTEGER}
+_SECRET = {"secret": _BYTES, "event": _INTEGER}
+_CAPSULE = {"ciphertext": _BYTES, "secret": _BYTES, "event": _INTEGER}
 _LOGGED_IN = {
     "ticket": {"type": "string"},
     "expires": {"type": "string", "format": "date-time"},
@@ -40,6 +56,11 @@ _ROUTES: tuple[tuple[str, str, type, dict[str, Any] | None], ...] = (
     ("/cores/{core}/keys/{key}/sign", "Sign a digest or small data", SignBody, _SIGNED),
     ("/cores/{core}/keys/{key}/sign-batch", "Sign up to 1,000 digests", SignBatchBody, _BATCH),
     ("/cores/{core}/keys/{key}/verify", "Check a signature", VerifyBody, _VERIFIED),
+    ("/cores/{core}/keys/{key}/encrypt", "Encrypt data", EncryptBody, _ENCRYPTED),
+    ("/cores/{core}/keys/{key}/decrypt", "Decrypt data", DecryptBody, _DECRYPTED),
+    ("/cores/{core}/keys/{key}/derive", "Derive a secret", DeriveBody, _SECRET),
+    ("/cores/{core}/keys/{key}/encapsulate", "Make a secret and its capsule", EncapsulateBody, _CAPSULE),
+    ("/cores/{core}/keys/{key}/decapsulate", "Take the secret out of a capsule", DecapsulateBody, _SECRET),
     ("/cores/{core}/login", "Turn a PIN into a ticket", LoginBody, _LOGGED_IN),
     ("/cores/{core}/logout", "End a ticket", LogoutBody, None),
 )

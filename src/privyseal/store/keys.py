@@ -42,6 +42,7 @@ def add(connection: Connection, key: Key, pin_tag: bytes | None) -> None:
             version=key.version,
             created=to_micros(key.created),
             tags=",".join(key.tags),
+            object_id=key.object_id or key.id,
         )
     )
     assert done.inserted_primary_key is not None  # noqa: S101 - one row was inserted
@@ -50,8 +51,9 @@ def add(connection: Connection, key: Key, pin_tag: bytes | None) -> None:
 
 
 def rename(connection: Connection, key: Key) -> Key:
-    """Keep a key's new label and tags, and give it back. Raises ConflictError when the label is taken in its core."""
-    connection.execute(update(keys).where(keys.c.id == key.id).values(label=key.label, tags=",".join(key.tags)))
+    """Keep a key's new label, tags and object id, and give it back. Raises ConflictError when the label is taken."""
+    values = {"label": key.label, "tags": ",".join(key.tags), "object_id": key.object_id}
+    connection.execute(update(keys).where(keys.c.id == key.id).values(values))
     connection.execute(delete(key_tags).where(key_tags.c.key == key.id))
     number = connection.execute(select(keys.c.number).where(keys.c.id == key.id)).scalar_one()
     _set_tags(connection, key, number)
@@ -89,6 +91,7 @@ def page(
     limit: int,
     selected: Iterable[tuple[Selector, str]] = ((Selector.LABEL, "*"),),
     tag: str | None = None,
+    object_id: str | None = None,
 ) -> list[tuple[int, Key]]:
     """Give up to `limit` keys whose number is above `after`, each with its number.
 
@@ -96,10 +99,13 @@ def page(
         selected: narrows to keys that one of these fits, roughly (SQLite's LIKE knows no case): the caller checks each
             key again.
         tag: narrows to keys with this tag.
+        object_id: narrows to keys with this one.
     """
     place = _Place(core, after, limit)
     query = select(keys).where(keys.c.core == core, keys.c.number > after)
     query = query.where(_selected(place, selected))
+    if object_id is not None:
+        query = query.where(keys.c.object_id == object_id)
     if tag is not None:
         mine = and_(key_tags.c.key == keys.c.id, key_tags.c.core == core, key_tags.c.tag == tag)
         query = query.join(key_tags, mine).where(key_tags.c.number > after).order_by(key_tags.c.number)
@@ -174,4 +180,5 @@ def _key(row: Row[tuple[object, ...]]) -> Key:
         rotate_after=row.rotate_after,
         version_created=None if row.version_created is None else from_micros(row.version_created),
         tags=_tags(row.tags),
+        object_id=row.object_id,
     )

@@ -105,9 +105,11 @@ keys = Table(
     Column("rotate_at", BigInteger, index=True),
     Column("version_created", BigInteger),
     Column("tags", Text, nullable=False, server_default=""),  # as `key_tags` has them, to be read with the row
+    Column("object_id", String(128), nullable=False, server_default=""),
     UniqueConstraint("core", "label", name="uq_keys_core_label"),
     Index("ix_keys_core_number", "core", "number"),
     Index("ix_keys_core_pin_tag", "core", "pin_tag"),
+    Index("ix_keys_core_object_id", "core", "object_id", "number"),
 )
 
 attempts = Table(
@@ -301,6 +303,24 @@ key_tags = Table(
     Column("core", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),
     Index("ix_key_tags_core_tag_number", "core", "tag", "number"),
+)
+
+objects = Table(
+    "objects",  # what PKCS #11 hosts keep here that is no secret: certificates, public keys, data
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("id", String(16), nullable=False, unique=True),
+    Column("core", BigInteger, ForeignKey("cores.number"), nullable=False),
+    Column("class", String(16), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("object_id", String(128), nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("application", String(128)),
+    Column("oid", String(128)),
+    Column("created", BigInteger, nullable=False),
+    Index("ix_objects_core_number", "core", "number"),
+    Index("ix_objects_core_label", "core", "label", "number"),
+    Index("ix_objects_core_object_id", "core", "object_id", "number"),
 )
 
 credentials = Table(

@@ -8,6 +8,7 @@ import msgspec
 
 from privyseal.errors import FieldError, InvalidRequestError, MalformedJSONError, PrivysealError
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism
+from privyseal.wire.frames import Parameters
 
 DATA_MAX = 1024 * 1024
 BATCH_MAX = 1000
@@ -26,6 +27,8 @@ class _Signing(_Body, kw_only=True, frozen=True):
     salt_length: int | None = None
     mgf_hash: Hash | None = None
     encoding: Encoding = Encoding.DER
+    context: bytes = b""
+    length: int | None = None
     version: int | None = None
 
 
@@ -52,6 +55,66 @@ class VerifyBody(_Signing, kw_only=True, frozen=True):
     signature: bytes
     digest: bytes | None = None
     data: bytes | None = None
+    pin: str | None = None
+    ticket: str | None = None
+
+
+class _Using(_Body, kw_only=True, frozen=True):
+    mechanism: Mechanism | None = None
+    version: int | None = None
+    pin: str | None = None
+    ticket: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Give the mechanism's parameters that the request names."""
+        named = {name: getattr(self, name) for name in self.__struct_fields__ if name in _PARAMETERS}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class EncryptBody(_Using, kw_only=True, frozen=True):
+    """`POST …/encrypt`."""
+
+    data: bytes
+    hash: Hash | None = None
+    mgf_hash: Hash | None = None
+    label: bytes | None = None
+    iv: bytes | None = None
+    aad: bytes | None = None
+    tag_length: int | None = None
+    counter: int | None = None
+
+
+class DecryptBody(EncryptBody, kw_only=True, frozen=True):
+    """`POST …/decrypt`."""
+
+
+class DeriveBody(_Using, kw_only=True, frozen=True):
+    """`POST …/derive`."""
+
+    public_key: bytes | None = None
+    kdf: str | None = None
+    hash: Hash | None = None
+    shared_info: bytes | None = None
+    salt: bytes | None = None
+    info: bytes | None = None
+    label: bytes | None = None
+    context: bytes | None = None
+    length: int | None = None
+
+
+class EncapsulateBody(_Body, kw_only=True, frozen=True):
+    """`POST …/encapsulate`."""
+
+    version: int | None = None
+
+
+class DecapsulateBody(_Body, kw_only=True, frozen=True):
+    """`POST …/decapsulate`."""
+
+    ciphertext: bytes
+    version: int | None = None
+    pin: str | None = None
+    ticket: str | None = None
 
 
 class LoginBody(_Body, kw_only=True, frozen=True):
@@ -66,7 +129,19 @@ class LogoutBody(_Body, kw_only=True, frozen=True):
     ticket: str
 
 
-HOT_BODIES: tuple[type[_Body], ...] = (SignBody, SignBatchBody, VerifyBody, LoginBody, LogoutBody)
+_PARAMETERS = frozenset(Parameters.__struct_fields__)
+HOT_BODIES: tuple[type[_Body], ...] = (
+    SignBody,
+    SignBatchBody,
+    VerifyBody,
+    EncryptBody,
+    DecryptBody,
+    DeriveBody,
+    EncapsulateBody,
+    DecapsulateBody,
+    LoginBody,
+    LogoutBody,
+)
 _BodyType = TypeVar("_BodyType", bound=_Body)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in HOT_BODIES}
 

@@ -31,11 +31,12 @@ class Policy(_Message, frozen=True):
     Attributes:
         mechanisms: names of `model.Mechanism`.
         pin: whether the private half has an inner layer under a PIN.
-        operations: what the private half may do; `sign` is all there is.
-        hashes: names of `model.Hash`; None allows every hash, and raw inputs without one. Not for EdDSA.
+        operations: what the private or secret half may do, by the words of `model.Use`; before there were others it
+            was `sign` alone.
+        hashes: names of `model.Hash`; None allows every hash, and raw inputs without one.
         not_before: seconds since the epoch, by the keeper's clock; before it the key is not used.
         not_after: as `not_before`; from the second after it the key is not used.
-        max_uses: how many signatures one version of the key may make.
+        max_uses: how often one version of the key may be used.
         raw_digest: whether the keeper takes a digest that somebody else computed; otherwise it hashes the data itself.
         exportable: whether it may leave the appliance wrapped; never switched on after birth.
         origin: `generated` here, or `imported`; never changed.
@@ -270,6 +271,7 @@ class Sign(_Message, frozen=True, tag="sign"):
         record: sent the first time and when the keeper has forgotten it.
         data: whether `inputs` are data that the keeper hashes, rather than digests; EdDSA's messages are neither.
         counter: the sealed count of uses, for a key whose policy limits them.
+        context, mu, length: see `model.mechanisms.Scheme`.
     """
 
     seal: bytes
@@ -285,6 +287,95 @@ class Sign(_Message, frozen=True, tag="sign"):
     record: SealedKey | None
     data: bool = False
     counter: bytes | None = None
+    context: bytes = b""
+    mu: bool = False
+    length: int | None = None
+
+
+class Parameters(_Message, frozen=True):
+    """What goes with a mechanism beside the data; `wire.parameters` says which of them goes with which.
+
+    Attributes:
+        hash, mgf_hash: names of `model.Hash`.
+        label: of RSA-OAEP and SP 800-108.
+        counter: bits of the AES-CTR block that count, the last ones.
+        tag_length, length: in bytes.
+        public_key: the other's: a point, a coordinate, or a SubjectPublicKeyInfo.
+        kdf: None or `X9.63`.
+    """
+
+    hash: str | None = None
+    mgf_hash: str | None = None
+    label: bytes = b""
+    iv: bytes = b""
+    aad: bytes = b""
+    tag_length: int = 16
+    counter: int = 128
+    public_key: bytes = b""
+    kdf: str | None = None
+    shared_info: bytes = b""
+    salt: bytes = b""
+    info: bytes = b""
+    context: bytes = b""
+    length: int | None = None
+
+
+class Apply(_Message, frozen=True, tag="apply"):
+    """Do one thing beside signing with a key. Answer: `Applied`; `Refused` with `unknown-key` asks for `record`.
+
+    Attributes:
+        seal, record, counter: as in `Sign`.
+        verb: `encrypt`, `decrypt`, `derive`, or `verify` for a MAC.
+        data: what is encrypted, decrypted or was authenticated.
+        mac: what is verified.
+    """
+
+    seal: bytes
+    user: str
+    core: int
+    verb: str
+    mechanism: str
+    parameters: Parameters
+    data: bytes
+    proof: PINProof | TicketProof | None
+    record: SealedKey | None
+    counter: bytes | None = None
+    mac: bytes = b""
+
+
+class Wrap(_Message, frozen=True, tag="wrap"):
+    """Wrap `target`, which must be exportable, with the key of `record`; one proof opens both. Answer: `Applied`."""
+
+    user: str
+    core: int
+    proof: PINProof | TicketProof | None
+    record: SealedKey
+    target: SealedKey
+    mechanism: str
+    parameters: Parameters
+    counter: bytes | None = None
+
+
+class Unwrap(_Message, frozen=True, tag="unwrap"):
+    """Unwrap a key with the key of `record`, check it and seal it. Answer: `Unwrapped`.
+
+    Attributes:
+        id, type: of the key to be; `new_pin`, `salt` and `policy` are its, too.
+    """
+
+    user: str
+    core: int
+    proof: PINProof | TicketProof | None
+    record: SealedKey
+    wrapped: bytes
+    mechanism: str
+    parameters: Parameters
+    id: str
+    type: str
+    new_pin: str | None
+    salt: bytes
+    policy: Policy | None
+    counter: bytes | None = None
 
 
 class GenerateAuditKey(_Message, frozen=True, tag="generate-audit-key"):
@@ -294,7 +385,7 @@ class GenerateAuditKey(_Message, frozen=True, tag="generate-audit-key"):
 
 
 class CountUses(_Message, frozen=True, tag="count-uses"):
-    """Ask how many signatures this run of the keeper has made. Answer: `Counted`."""
+    """Ask how often this run of the keeper has used keys. Answer: `Counted`."""
 
 
 class SignCheckpoint(_Message, frozen=True, tag="sign-checkpoint"):
@@ -468,8 +559,33 @@ class Signatures(_Message, frozen=True, tag="signatures"):
     counter: bytes | None = None
 
 
+class Applied(_Message, frozen=True, tag="applied"):
+    """What came of an `Apply` or a `Wrap`: nothing when the data did not fit the key, which was a use all the same.
+
+    Attributes:
+        value: for `verify` empty or one byte.
+        keeper, use, uses, counter: as in `Signatures`.
+    """
+
+    value: bytes | None
+    keeper: str
+    use: int
+    uses: int | None = None
+    counter: bytes | None = None
+
+
+class Unwrapped(_Message, frozen=True, tag="unwrapped"):
+    """The key that was unwrapped, None when it does not unwrap; the rest as in `Applied`."""
+
+    made: Generated | None
+    keeper: str
+    use: int
+    uses: int | None = None
+    counter: bytes | None = None
+
+
 class Counted(_Message, frozen=True, tag="counted"):
-    """How many signatures this run of the keeper has made, and the running hash over them."""
+    """How often this run of the keeper has used keys, and the running hash over it."""
 
     keeper: str
     count: int
@@ -510,6 +626,9 @@ class Refused(_Message, frozen=True, tag="refused"):
     index: int | None = None
 
 
+EVERY_OPERATION = ("*",)
+"""What a request says in a policy for everything that the type can do; the keeper writes the words."""
+
 AUDIT_KEY = "audit:ed25519"
 USE_COUNTER = "use-counter"
 """What stands for a key's type in sealed records that are no keys of users; the audit key stands in core 0."""
@@ -535,6 +654,7 @@ AuditRequest = GenerateAuditKey | CountUses | SignCheckpoint
 BackupRequest = BackupKey | SealBackup | OpenBackup
 CustodyRequest = Provision | Open | AddSlot | Succeed | Adopt | Reseal | Conclude | Forget | Lock
 KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
+WrappingRequest = Wrap | Unwrap
 Request = (
     Watch
     | Inspect
@@ -543,10 +663,12 @@ Request = (
     | Login
     | Logout
     | Sign
+    | Apply
     | AuditRequest
     | BackupRequest
     | CustodyRequest
     | KeyLifeRequest
+    | WrappingRequest
 )
 Answer = (
     Done
@@ -560,6 +682,8 @@ Answer = (
     | LoggedIn
     | TicketEnded
     | Signatures
+    | Applied
+    | Unwrapped
     | BackupPublic
     | SealedBackup
     | OpenedBackup

@@ -11,6 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TAGS_MAX = 16
 _TAG_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,31}"
 _TAG = re.compile(f"{_TAG_NAME}(=[A-Za-z0-9][A-Za-z0-9._:@/+-]{{0,63}})?")
+OBJECT_ID_MAX = 64
+_OBJECT_ID = re.compile(f"([0-9a-f]{{2}}){{1,{OBJECT_ID_MAX}}}")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -58,6 +60,13 @@ def tags(values: Iterable[str], field: str = "tags") -> tuple[str, ...]:
     if len({tag_name(value) for value in checked}) != len(checked):
         raise InvalidRequestError.of(field, "a key has at most one tag of a name")
     return tuple(checked)
+
+
+def object_id(value: str | None, field: str = "object_id") -> str | None:
+    """Check what PKCS #11 calls CKA_ID, as hexadecimal digits. Raises InvalidRequestError."""
+    if value is not None and not _OBJECT_ID.fullmatch(value):
+        raise InvalidRequestError.of(field, f"1 to {OBJECT_ID_MAX} bytes in hexadecimal, in lower case")
+    return value
 
 
 def pin(value: str, field: str = "pin") -> str:

@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from privyseal.errors import FieldError, InvalidRequestError
-from privyseal.model.keys import Family, KeyType
+from privyseal.model.keys import KeyType, Use
 from privyseal.model.mechanisms import Hash, Mechanism
-from privyseal.wire.frames import Policy
+from privyseal.wire.frames import EVERY_OPERATION, Policy
 
-SIGN = "sign"
 USES_MAX = 2**53 - 1  # what every reader of JSON keeps exactly
-EVERYTHING = Policy((), pin=False)
-"""The policy of a key that nobody restricts, before the keeper puts in the mechanisms of its type."""
+EVERYTHING = Policy((), pin=False, operations=EVERY_OPERATION)
+"""The policy of a key that nobody restricts, before the keeper puts in what its type can do."""
 _TIME_MAX = 253402300799
 _TIMES = ("not_before", "not_after")
 
@@ -73,12 +72,14 @@ def _word_errors(policy: Policy, key_type: KeyType | None) -> list[FieldError]:
     if key_type is not None and not {one.value for one in key_type.mechanisms}.issuperset(policy.mechanisms):
         fitting = ", ".join(one.value for one in key_type.mechanisms)
         errors.append(FieldError("body.policy.mechanisms", f"with a key of type {key_type.value} go {fitting}"))
-    if policy.hashes is not None and key_type is not None and key_type.family is Family.ED:
-        errors.append(FieldError("body.policy.hashes", "EdDSA hashes by itself; leave hashes out"))
+    if policy.hashes is not None and key_type is not None and not key_type.hashes:
+        words = f"a key of type {key_type.value} takes no hash; leave hashes out"
+        errors.append(FieldError("body.policy.hashes", words))
     if policy.hashes == ():
         errors.append(FieldError("body.policy.hashes", "name one or more, or null for all"))
-    if not set(policy.operations) <= {SIGN}:
-        errors.append(FieldError("body.policy.operations", f"there is only {SIGN!r}"))
+    uses = [one.value for one in (Use if key_type is None else key_type.uses)]
+    if policy.operations != EVERY_OPERATION and not set(policy.operations) <= set(uses):
+        errors.append(FieldError("body.policy.operations", f"there is only {', '.join(uses)}"))
     return errors
 
 

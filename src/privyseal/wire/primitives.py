@@ -1,16 +1,20 @@
 """Our names of hashes, curves and schemes, as the objects that `cryptography` wants. Public-key work only."""
 
+import hashlib
 import hmac
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa, utils
 
 from privyseal.errors import InvalidSignatureError
 from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+MLDSAPublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+PublicKey = (
+    ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | MLDSAPublicKey
+)
 
 HASHES: dict[Hash, hashes.HashAlgorithm] = {
     Hash.SHA_224: hashes.SHA224(),
@@ -33,6 +37,18 @@ CURVES: dict[KeyType, ec.EllipticCurve] = {
 }
 _PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in HASHES.items()}
 _ECDSA = {name: ec.ECDSA(prehashed) for name, prehashed in _PREHASHED.items()}
+_OIDS = {  # the last byte of 2.16.840.1.101.3.4.2.x
+    Hash.SHA_224: 4,
+    Hash.SHA_256: 1,
+    Hash.SHA_384: 2,
+    Hash.SHA_512: 3,
+    Hash.SHA3_224: 7,
+    Hash.SHA3_256: 8,
+    Hash.SHA3_384: 9,
+    Hash.SHA3_512: 10,
+}
+_OID_START = bytes.fromhex("0609608648016503 0402")
+_MU_LENGTH = 64
 _BY_LENGTH = {28: Hash.SHA_224, 32: Hash.SHA_256, 48: Hash.SHA_384, 64: Hash.SHA_512}
 
 
@@ -72,6 +88,19 @@ def rsa_padding(scheme: Scheme) -> tuple[padding.AsymmetricPadding, utils.Prehas
     return padding.PSS(padding.MGF1(HASHES[scheme.mgf_hash or name]), salt), _PREHASHED[name]
 
 
+def hash_ml_dsa_mu(public_key: bytes, scheme: Scheme, digest: bytes) -> bytes:
+    """Give the message representative that HashML-DSA signs (FIPS 204, algorithms 4 and 7).
+
+    The library offers ML-DSA for a message and for a representative; HashML-DSA is the latter with another prefix.
+
+    Args:
+        public_key: its raw bytes, not the SubjectPublicKeyInfo.
+    """
+    oid = _OID_START + bytes([_OIDS[_named(scheme)]])
+    message = b"\x01" + bytes([len(scheme.context)]) + scheme.context + oid + digest
+    return hashlib.shake_256(hashlib.shake_256(public_key).digest(_MU_LENGTH) + message).digest(_MU_LENGTH)
+
+
 def verify(key: PublicKey, scheme: Scheme, data: bytes, signature: bytes) -> None:
     """Check a signature over a digest (or, for EdDSA, a message); raises InvalidSignatureError when it is not right."""
     try:
@@ -88,6 +117,8 @@ def _verify(key: PublicKey, scheme: Scheme, data: bytes, signature: bytes) -> No
             key.verify(der, digest, ecdsa)
         case rsa.RSAPublicKey():
             _verify_rsa(key, scheme, data, signature)
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
+            _verify_ml_dsa(key, scheme, data, signature)
         case _:
             key.verify(signature, data)
 
@@ -98,6 +129,15 @@ def _verify_rsa(key: rsa.RSAPublicKey, scheme: Scheme, data: bytes, signature: b
         key.verify(signature, data, padding_, prehash)
     elif not hmac.compare_digest(key.recover_data_from_signature(signature, padding_, None), data):
         raise InvalidSignature
+
+
+def _verify_ml_dsa(key: MLDSAPublicKey, scheme: Scheme, data: bytes, signature: bytes) -> None:
+    if scheme.mechanism is Mechanism.HASH_ML_DSA:
+        key.verify_mu(signature, hash_ml_dsa_mu(key.public_bytes_raw(), scheme, data))
+    elif scheme.mu:
+        key.verify_mu(signature, data)
+    else:
+        key.verify(signature, data, scheme.context)
 
 
 def ecdsa_raw(der: bytes, order_bits: int) -> bytes:

@@ -35,7 +35,7 @@ def _decoded(value: object) -> bytes:
 Base64 = Annotated[bytes, BeforeValidator(_decoded, json_schema_input_type=str)]
 
 
-class _Using(Body):
+class Using(Body):
     """What opens a key."""
 
     pin: SecretStr | None = None
@@ -46,13 +46,13 @@ class _Using(Body):
         return Secret(revealed(self.pin), revealed(self.ticket))
 
 
-class PolicyChange(_Using):
+class PolicyChange(Using):
     """`PUT …/policy`."""
 
     policy: PolicyFields
 
 
-class Rotation(_Using):
+class Rotation(Using):
     """`POST …/rotate`."""
 
     new_pin: SecretStr | None = None
@@ -73,6 +73,7 @@ class ImportedKey(Body):
     pin: SecretStr | None = None
     policy: PolicyFields | None = None
     tags: tuple[str, ...] = ()
+    object_id: str | None = None
 
 
 class KeyChanges(Body):
@@ -81,9 +82,10 @@ class KeyChanges(Body):
     label: str | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
+    object_id: str | None = None
 
 
-class ExportRequest(_Using):
+class ExportRequest(Using):
     """`POST …/export`."""
 
     public_key: Base64
@@ -104,8 +106,8 @@ async def _key(enter: Entrance, name: str, work: Callable[[Caller, Act], Awaitab
 
 @router.put("/keys/{key}")
 async def update(core: str, key: str, body: KeyChanges, enter: Enter) -> dict[str, Any]:
-    """Change a key's label and tags."""
-    place, changes = (core, key), Changes(body.label, body.add_tags, body.remove_tags)
+    """Change a key's label, tags and object id."""
+    place, changes = (core, key), Changes(body.label, body.add_tags, body.remove_tags, body.object_id)
     return await _key(enter, "key:update", lambda caller, act: update_key(enter.appliance, caller, act, place, changes))
 
 
@@ -217,6 +219,7 @@ async def take_in(core: str, body: ImportedKey, enter: Enter) -> dict[str, Any]:
             pin=revealed(body.pin),
             policy=wanted,
             tags=body.tags,
+            object_id=body.object_id,
         ),
     )
 

