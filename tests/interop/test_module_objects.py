@@ -1,10 +1,12 @@
-"""Objects that programs make, change, copy and destroy through the module: keys on the appliance, the rest in a session.
+"""Objects that programs make, change, copy and destroy: keys on the appliance, the rest in a session.
 
-Always true: the calls go through the function list of the built module, in this very process, to a real appliance, which
-is asked afterwards what has become of it.
+Always true: the calls go through the function list of the built module, in this very process, to a real appliance,
+which is asked afterwards what has become of it.
 """
 
-import datetime
+import datetime as dt
+import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -36,6 +38,8 @@ from support.host import Host
 
 P256 = bytes.fromhex("06082a8648ce3d030107")
 ED25519_NAME = b"\x13\x0cedwards25519"
+LISTING_SECONDS = 2.1
+"""How long the module keeps a listing, and a little."""
 MANAGING = ["key:read", "key:sign", "key:generate", "key:manage", "key:destroy"]
 
 Attributes = Mapping[int, bytes | int]
@@ -121,10 +125,17 @@ def test_a_key_without_a_label_gets_one(logged_in: Session) -> None:
 
 
 def test_the_pin_of_a_new_key_is_the_configurations_or_the_logins(
-    cryptoki: Cryptoki, appliance: Appliance, new_host: Callable[..., Host], configured: Callable[[Path], None]
+    cryptoki: Cryptoki,
+    appliance: Appliance,
+    maker_host: Host,
+    new_host: Callable[..., Host],
+    configured: Callable[[Path], None],
 ) -> None:
     """Without either, a core that requires PINs makes none."""
-    configured(new_host(appliance, user="maker", keygen_pin="").config)
+    host = new_host(appliance, user=maker_host.user)
+    without = {name: value for name, value in json.loads(host.config.read_text()).items() if name != "keygen_pin"}
+    host.config.write_text(json.dumps(without))
+    configured(host.config)
     with cryptoki.initialized():
         session = cryptoki.open(cryptoki.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
         private = {CKA.TOKEN: True, CKA.LABEL: b"made-with-login"}
@@ -196,8 +207,21 @@ def test_a_destroyed_key_is_gone_here_and_can_be_restored_there(logged_in: Sessi
     assert logged_in.sign_init(mechanism(CKM.ECDSA), private) == Rv.CKR_KEY_HANDLE_INVALID
     assert appliance.api("GET", "/cores/1/keys/made-to-go").json()["state"] == "scheduled"
     appliance.api("POST", "/cores/1/keys/made-to-go/restore")
-    again = logged_in.cryptoki.open(logged_in.slot)
-    assert again.key("made-to-go") == private
+    time.sleep(LISTING_SECONDS)
+    assert logged_in.key("made-to-go") == private
+
+
+def test_a_new_id_is_the_keys(logged_in: Session, appliance: Appliance) -> None:
+    """One that a program chooses when it makes the key, or later; several keys may have it."""
+    private = {CKA.TOKEN: True, CKA.LABEL: b"made-with-id", CKA.ID: b"\xab\xcd\xef"}
+    answer, public, key = logged_in.generate_pair(CKM.EC_KEY_PAIR_GEN, {CKA.EC_PARAMS: P256}, private)
+    assert answer == Rv.CKR_OK
+    assert appliance.api("GET", "/cores/1/keys/made-with-id").json()["object_id"] == "abcdef"
+    assert sorted(logged_in.find({CKA.ID: b"\xab\xcd\xef"})) == sorted([public, key])
+    assert logged_in.change(public, {CKA.ID: b"\x01"}) == Rv.CKR_OK
+    assert logged_in.attribute(key, CKA.ID) == b"\x01"
+    assert logged_in.find({CKA.ID: b"\xab\xcd\xef"}) == []
+    assert len(logged_in.sign(mechanism(CKM.ECDSA_SHA256), key, b"data")) == 64
 
 
 def test_a_new_label_is_the_keys(logged_in: Session, appliance: Appliance) -> None:
@@ -294,9 +318,9 @@ def test_session_objects_are_changed_copied_and_destroyed(session: Session) -> N
 def certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     """A certificate that signs itself."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody")])
-    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
     return builder.sign(key, hashes.SHA256())
 
 

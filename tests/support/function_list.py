@@ -16,7 +16,7 @@ CK_UNAVAILABLE = c_ulong(-1).value
 CKF_RW_SESSION, CKF_SERIAL_SESSION = 2, 4
 CKU_SO, CKU_USER = 0, 1
 CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = range(5)
-CKK_RSA, CKK_EC, CKK_EC_EDWARDS = 0, 3, 0x40
+CKK_RSA, CKK_EC, CKK_GENERIC_SECRET, CKK_AES, CKK_EC_EDWARDS = 0, 3, 0x10, 0x1F, 0x40
 
 # The order is that of CK_FUNCTION_LIST.
 _NAMES = """
@@ -124,12 +124,14 @@ class CKA(IntEnum):
     SUBJECT = 0x101
     ID = 0x102
     SENSITIVE = 0x103
+    DECRYPT = 0x105
     SIGN = 0x108
     VERIFY = 0x10A
     MODULUS = 0x120
     MODULUS_BITS = 0x121
     PUBLIC_EXPONENT = 0x122
     PUBLIC_KEY_INFO = 0x129
+    VALUE_LEN = 0x161
     EXTRACTABLE = 0x162
     LOCAL = 0x163
     MODIFIABLE = 0x170
@@ -138,6 +140,7 @@ class CKA(IntEnum):
     EC_PARAMS = 0x180
     EC_POINT = 0x181
     ALWAYS_AUTHENTICATE = 0x202
+    PARAMETER_SET = 0x61D
 
 
 class CKM(IntEnum):
@@ -145,7 +148,13 @@ class CKM(IntEnum):
 
     RSA_PKCS_KEY_PAIR_GEN = 0x0
     RSA_PKCS = 0x1
+    RSA_X_509 = 0x3
+    RSA_PKCS_OAEP = 0x9
     RSA_PKCS_PSS = 0xD
+    ML_KEM = 0x17
+    ML_DSA_KEY_PAIR_GEN = 0x1C
+    ML_DSA = 0x1D
+    HASH_ML_DSA_SHA512 = 0x26
     SHA256_RSA_PKCS = 0x40
     SHA256_RSA_PKCS_PSS = 0x43
     SHA256 = 0x250
@@ -153,6 +162,7 @@ class CKM(IntEnum):
     EC_KEY_PAIR_GEN = 0x1040
     ECDSA = 0x1041
     ECDSA_SHA256 = 0x1044
+    ECDH1_DERIVE = 0x1050
     ECDSA_SHA3_256 = 0x1048
     EC_EDWARDS_KEY_PAIR_GEN = 0x1055
     EDDSA = 0x1057
@@ -181,6 +191,36 @@ class CkPssParams(Structure):
     """CK_RSA_PKCS_PSS_PARAMS."""
 
     _fields_ = (("hash", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong))
+
+
+class CkOaepParams(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS."""
+
+    _fields_ = (
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("label", c_char_p),
+        ("label_length", c_ulong),
+    )
+
+
+class CkEcdhParams(Structure):
+    """CK_ECDH1_DERIVE_PARAMS."""
+
+    _fields_ = (
+        ("kdf", c_ulong),
+        ("shared_length", c_ulong),
+        ("shared", c_char_p),
+        ("public_length", c_ulong),
+        ("public", c_char_p),
+    )
+
+
+class CkContext(Structure):
+    """CK_SIGN_ADDITIONAL_CONTEXT."""
+
+    _fields_ = (("hedge", c_ulong), ("context", c_char_p), ("length", c_ulong))
 
 
 class CkTokenInfo(Structure):
@@ -279,7 +319,7 @@ class Cryptoki:
 
 def mechanism(kind: int, parameter: Structure | None = None) -> Any:
     """A pointer to a CK_MECHANISM, which keeps its parameter alive."""
-    found = CkMechanism(kind)
+    found = CkMechanism(kind, None, 0)
     if parameter is not None:
         found.parameter = ctypes.cast(ctypes.pointer(parameter), c_void_p)
         found.length = ctypes.sizeof(parameter)

@@ -1,10 +1,11 @@
-//! Making keys (PKCS #11 v2.40, section 5.13).
+//! Making keys and coming to share them (PKCS #11 v2.40, section 5.13; v3.2, section 5.18).
 
 use privyseal_sys::*;
 use privyseal_token::Error;
 
+use crate::crypto::give;
 use crate::exported;
-use crate::memory::{mechanism, template, write};
+use crate::memory::{bytes, mechanism, template, write, Output};
 
 exported! {
     /// Makes a secret key.
@@ -39,5 +40,60 @@ exported! {
         }
         let made = module.generate_key_pair(hSession, kind, &parameter, public, private)?;
         unsafe { write(phPublicKey, made[0]).and_then(|()| write(phPrivateKey, made[1])) }
+    }
+
+    /// Derives a secret key of the session.
+    fn C_DeriveKey(
+        hSession: CK_SESSION_HANDLE,
+        pMechanism: *mut CK_MECHANISM,
+        hBaseKey: CK_OBJECT_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulAttributeCount: CK_ULONG,
+        phKey: *mut CK_OBJECT_HANDLE,
+    ) |module| {
+        let ((kind, parameter), wanted) = unsafe { (mechanism(pMechanism)?, template(pTemplate, ulAttributeCount)?) };
+        unsafe { write(phKey, CK_INVALID_HANDLE)? };
+        unsafe { write(phKey, module.derive_key(hSession, kind, &parameter, hBaseKey, wanted)?) }
+    }
+
+    /// Makes a secret key of the session and the ciphertext that takes it to the holder of a key.
+    fn C_EncapsulateKey(
+        hSession: CK_SESSION_HANDLE,
+        pMechanism: *mut CK_MECHANISM,
+        hPublicKey: CK_OBJECT_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulAttributeCount: CK_ULONG,
+        pCiphertext: *mut CK_BYTE,
+        pulCiphertextLen: *mut CK_ULONG,
+        phKey: *mut CK_OBJECT_HANDLE,
+    ) |module| {
+        let ((kind, parameter), wanted) = unsafe { (mechanism(pMechanism)?, template(pTemplate, ulAttributeCount)?) };
+        let output = unsafe { Output::new(pCiphertext, pulCiphertextLen)? };
+        if !pCiphertext.is_null() {
+            unsafe { write(phKey, CK_INVALID_HANDLE)? };
+        }
+        let (produced, key) = module.encapsulate_key(hSession, kind, &parameter, hPublicKey, wanted, output.room)?;
+        give(output, produced)?;
+        match pCiphertext.is_null() {
+            true => Ok(()),
+            false => unsafe { write(phKey, key) },
+        }
+    }
+
+    /// Takes a secret key of the session out of a ciphertext.
+    fn C_DecapsulateKey(
+        hSession: CK_SESSION_HANDLE,
+        pMechanism: *mut CK_MECHANISM,
+        hPrivateKey: CK_OBJECT_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulAttributeCount: CK_ULONG,
+        pCiphertext: *mut CK_BYTE,
+        ulCiphertextLen: CK_ULONG,
+        phKey: *mut CK_OBJECT_HANDLE,
+    ) |module| {
+        let ((kind, parameter), wanted) = unsafe { (mechanism(pMechanism)?, template(pTemplate, ulAttributeCount)?) };
+        let ciphertext = unsafe { bytes(pCiphertext, ulCiphertextLen)? };
+        unsafe { write(phKey, CK_INVALID_HANDLE)? };
+        unsafe { write(phKey, module.decapsulate_key(hSession, kind, &parameter, hPrivateKey, wanted, ciphertext)?) }
     }
 }

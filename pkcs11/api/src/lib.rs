@@ -13,6 +13,7 @@
 // What each function expects of its pointers is what PKCS #11 says of it.
 #![allow(clippy::missing_safety_doc)]
 
+mod cipher;
 mod crypto;
 mod general;
 mod interface;

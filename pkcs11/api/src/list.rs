@@ -5,6 +5,7 @@
 
 use privyseal_sys::{CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_FUNCTION_LIST_3_2, CK_VERSION};
 
+use crate::cipher::*;
 use crate::crypto::*;
 use crate::general::*;
 use crate::interface::*;

@@ -83,9 +83,23 @@ const HASH_CONTEXT: Pointers = (
     )],
 );
 
+const OAEP: Pointers = (
+    size_of::<CK_RSA_PKCS_OAEP_PARAMS>(),
+    &[(offset_of!(CK_RSA_PKCS_OAEP_PARAMS, pSourceData), offset_of!(CK_RSA_PKCS_OAEP_PARAMS, ulSourceDataLen))],
+);
+const ECDH: Pointers = (
+    size_of::<CK_ECDH1_DERIVE_PARAMS>(),
+    &[
+        (offset_of!(CK_ECDH1_DERIVE_PARAMS, pSharedData), offset_of!(CK_ECDH1_DERIVE_PARAMS, ulSharedDataLen)),
+        (offset_of!(CK_ECDH1_DERIVE_PARAMS, pPublicData), offset_of!(CK_ECDH1_DERIVE_PARAMS, ulPublicDataLen)),
+    ],
+);
+
 /// The pointers in the parameter of a mechanism.
 fn pointers(kind: CK_MECHANISM_TYPE) -> Option<Pointers> {
     match kind {
+        CKM_RSA_PKCS_OAEP => Some(OAEP),
+        CKM_ECDH1_DERIVE => Some(ECDH),
         CKM_ML_DSA => Some(CONTEXT),
         CKM_HASH_ML_DSA_SHA224..=CKM_HASH_ML_DSA_SHA3_512 => Some(CONTEXT),
         CKM_HASH_ML_DSA => Some(HASH_CONTEXT),

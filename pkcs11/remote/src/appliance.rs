@@ -15,7 +15,10 @@ use zeroize::Zeroizing;
 use crate::coalesce::Coalescer;
 use crate::http::{Request, Response};
 use crate::transport::Transport;
-use crate::{Configuration, Core, Error, Key, KeyChange, KeyPage, KeyQuery, Log, Login, NewKey, Secret, SignOrder};
+use crate::{
+    Application, Applied, Configuration, Core, Error, Key, KeyChange, KeyPage, KeyQuery, Log, Login, NewKey, Secret,
+    SignOrder,
+};
 
 /// Most random bytes of one request (docs/reference/rest.md).
 const MAX_RANDOM: usize = 4096;
@@ -58,7 +61,7 @@ impl Appliance {
         if let Some(cursor) = query.cursor {
             let _ = write!(path, "&cursor={cursor}");
         }
-        for (name, value) in [("label", &query.label), ("id", &query.id)] {
+        for (name, value) in [("label", &query.label), ("id", &query.id), ("object_id", &query.object_id)] {
             if let Some(value) = value {
                 let _ = write!(path, "&{name}={}", percent_encoded(value));
             }
@@ -116,6 +119,31 @@ impl Appliance {
         let signature = Some(STANDARD.encode(signature));
         let body = OrderBody { signature, ..single_body(order, input) };
         self.post(key_path(order, "verify"), &body).map(|answer: Verdict| answer.valid)
+    }
+
+    /// Encrypts, decrypts, derives, encapsulates or decapsulates.
+    pub fn apply(&self, how: &Application, ticket: Option<&Secret>) -> Result<Applied, Error> {
+        let encode = |bytes: &[u8]| Zeroizing::new(STANDARD.encode(bytes));
+        let filled = |bytes: &[u8]| (!bytes.is_empty()).then(|| STANDARD.encode(bytes));
+        let body = ApplicationBody {
+            mechanism: how.mechanism,
+            hash: how.hash,
+            mgf_hash: how.mgf_hash,
+            label: filled(how.label),
+            public_key: filled(how.public_key),
+            kdf: how.kdf,
+            shared_info: filled(how.shared_info),
+            length: how.length,
+            data: how.data.map(encode),
+            ciphertext: how.ciphertext.map(|bytes| STANDARD.encode(bytes)),
+            ticket: ticket.map(Secret::expose),
+        };
+        let path = format!("/cores/{}/keys/{}/{}", how.core, percent_encoded(how.key), how.verb);
+        let answer: ApplicationAnswer = self.post(path, &body)?;
+        let missing = || Error::Garbage("the answer holds neither data nor a secret".to_owned());
+        let value = answer.data.or(answer.secret).ok_or_else(missing)?;
+        let value = Zeroizing::new(from_base64(value.expose())?);
+        Ok(Applied { value, ciphertext: from_base64(&answer.ciphertext)? })
     }
 
     /// Random bytes from the appliance, any number.
@@ -247,6 +275,43 @@ struct OrderBody<'a> {
     mgf_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ApplicationBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mechanism: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mgf_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kdf: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_info: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<&'a str>,
+}
+
+/// The one secret field is called by what it is.
+#[derive(Deserialize)]
+struct ApplicationAnswer {
+    #[serde(default)]
+    data: Option<Secret>,
+    #[serde(default)]
+    secret: Option<Secret>,
+    #[serde(default)]
+    ciphertext: String,
 }
 
 fn empty_body(order: &SignOrder) -> OrderBody<'_> {

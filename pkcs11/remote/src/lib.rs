@@ -28,7 +28,9 @@ pub use appliance::{random_label, Appliance};
 pub use configuration::{Configuration, ConfigurationError, Slots};
 pub use error::Error;
 pub use log::Log;
-pub use model::{Core, Key, KeyChange, KeyPage, KeyQuery, Login, NewKey, Policy, SignOrder, Token};
+pub use model::{
+    Application, Applied, Core, Key, KeyChange, KeyPage, KeyQuery, Login, NewKey, Policy, SignOrder, Token,
+};
 pub use secret::Secret;
 pub use url::Url;
 

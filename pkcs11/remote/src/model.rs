@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use zeroize::Zeroizing;
+
 use crate::Secret;
 
 /// One core of the appliance: a set of keys, shown to programs as a token.
@@ -46,7 +48,7 @@ pub struct Key {
     #[serde(deserialize_with = "from_base64")]
     pub public_key: Vec<u8>,
     pub mechanisms: Vec<String>,
-    /// What this user may do with it, for example `key:sign`.
+    /// What this user may do with it, for example `key:sign` by a rule, and `decrypt` by its policy and type too.
     pub operations: Vec<String>,
     /// `active`, `disabled` or `scheduled` for destruction.
     #[serde(default)]
@@ -59,9 +61,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether this user may do this with it, for example `sign`.
+    /// Whether this user may do this with it: `key:manage` by a rule alone, `decrypt` by rules, policy and type.
     pub fn allows(&self, operation: &str) -> bool {
-        self.operations.iter().any(|one| one.strip_prefix("key:").unwrap_or(one) == operation)
+        self.operations.iter().any(|one| one == operation)
     }
 }
 
@@ -71,6 +73,40 @@ pub struct Policy {
     /// Whether it may leave the appliance under another key.
     #[serde(default)]
     pub exportable: bool,
+}
+
+/// How to encrypt, decrypt, derive, encapsulate or decapsulate; what is None or empty does not travel.
+#[derive(Clone, Debug, Default)]
+pub struct Application<'a> {
+    pub core: u32,
+    /// The key's id, 16 hexadecimal digits.
+    pub key: &'a str,
+    /// `encrypt`, `decrypt`, `derive`, `encapsulate` or `decapsulate`.
+    pub verb: &'static str,
+    /// For example `RSA-OAEP` or `ECDH`; None where the key has one alone.
+    pub mechanism: Option<&'static str>,
+    pub hash: Option<&'static str>,
+    pub mgf_hash: Option<&'static str>,
+    /// RSA-OAEP only.
+    pub label: &'a [u8],
+    /// ECDH only: the other's.
+    pub public_key: &'a [u8],
+    /// ECDH only: `X9.63`, or None for the shared secret itself.
+    pub kdf: Option<&'static str>,
+    pub shared_info: &'a [u8],
+    /// Bytes to derive, with a KDF.
+    pub length: Option<u32>,
+    pub data: Option<&'a [u8]>,
+    pub ciphertext: Option<&'a [u8]>,
+}
+
+/// What came of an application.
+#[derive(Debug)]
+pub struct Applied {
+    /// Plaintext, ciphertext or shared secret.
+    pub value: Zeroizing<Vec<u8>>,
+    /// Of an encapsulation.
+    pub ciphertext: Vec<u8>,
 }
 
 /// A key to be made.
@@ -100,6 +136,8 @@ pub struct KeyChange {
 pub struct KeyQuery {
     pub label: Option<String>,
     pub id: Option<String>,
+    /// CKA_ID in hexadecimal digits; several keys may have the same.
+    pub object_id: Option<String>,
     /// Where the page before ended; None begins at the oldest key.
     pub cursor: Option<u64>,
     /// Most keys in the page, 1 to 1,000.
@@ -108,7 +146,7 @@ pub struct KeyQuery {
 
 impl Default for KeyQuery {
     fn default() -> KeyQuery {
-        KeyQuery { label: None, id: None, cursor: None, limit: 1000 }
+        KeyQuery { label: None, id: None, object_id: None, cursor: None, limit: 1000 }
     }
 }
 

@@ -66,7 +66,7 @@ impl Module {
         let mut operations = lock(&session.operations);
         begin(&mut operations.sign, || {
             let signing = self.start(&session, Class::Private, kind, parameter, key)?;
-            authorised(&session, &signing)?;
+            authorised(&session, &signing.key)?;
             Ok(signing)
         })
     }
@@ -221,6 +221,9 @@ impl Module {
         key: CK_OBJECT_HANDLE,
     ) -> Result<Signing, Error> {
         let (key, found) = self.key(session, key)?;
+        if key.is_foreign() {
+            return Err(Error::KeyFunctionNotPermitted);
+        }
         let signing = Signing::start(key, kind, parameter)?;
         match found == class {
             true => Ok(signing),
@@ -230,7 +233,7 @@ impl Module {
     }
 
     pub(crate) fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
-        authorised(session, &signing)?;
+        authorised(session, &signing.key)?;
         let (with_pin, length) = (signing.key.record.pin, signing.length());
         let (order, input) = signing.finish(session.token.core)?;
         let signature = session.token.sign(&*self.appliance()?, &order, &input, with_pin);
@@ -262,7 +265,9 @@ impl Module {
 }
 
 /// What `C_SessionCancel` ends by which flag.
-const CANCELLED: [(CK_FLAGS, &[Kind]); 6] = [
+const CANCELLED: [(CK_FLAGS, &[Kind]); 8] = [
+    (CKF_DECRYPT, &[Kind::Decrypt]),
+    (CKF_ENCRYPT, &[Kind::Encrypt]),
     (CKF_DIGEST, &[Kind::Digest]),
     (CKF_FIND_OBJECTS, &[Kind::Find]),
     (CKF_MESSAGE_SIGN, &[Kind::MessageSign]),
@@ -275,6 +280,8 @@ impl Operations {
     /// Ends an operation; false where none was active.
     fn end(&mut self, kind: Kind) -> bool {
         match kind {
+            Kind::Decrypt => self.decrypt.take().is_some(),
+            Kind::Encrypt => self.encrypt.take().is_some(),
             Kind::Digest => self.digest.take().is_some(),
             Kind::Find => self.find.take().is_some(),
             Kind::MessageSign => self.message_sign.take().is_some(),
@@ -311,8 +318,8 @@ fn one_part_or_many(data: Option<&[u8]>, multipart: bool) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn authorised(session: &Session, signing: &Signing) -> Result<(), Error> {
-    match signing.key.record.pin && !session.token.is_logged_in() {
+pub(crate) fn authorised(session: &Session, key: &Key) -> Result<(), Error> {
+    match key.record.pin && !session.token.is_logged_in() {
         true => Err(Error::UserNotLoggedIn),
         false => Ok(()),
     }

@@ -44,6 +44,8 @@ errors! {
     DeviceError = CKR_DEVICE_ERROR,
     /// No appliance answers.
     DeviceRemoved = CKR_DEVICE_REMOVED,
+    EncryptedDataInvalid = CKR_ENCRYPTED_DATA_INVALID,
+    EncryptedDataLenRange = CKR_ENCRYPTED_DATA_LEN_RANGE,
     /// No interface has the name, version and flags that were asked for.
     FunctionFailed = CKR_FUNCTION_FAILED,
     FunctionNotParallel = CKR_FUNCTION_NOT_PARALLEL,

@@ -44,18 +44,28 @@ impl Find {
         if find.template.is_hopeless() {
             return Ok(find);
         }
-        let (label, id) = (find.template.label(), find.template.id());
-        let one = (label.is_some() || id.is_some()).then_some(KeyQuery { label, id, cursor: None, limit: PAGE });
+        let (label, object_id) = (find.template.label(), find.template.object_id());
+        let one = (label.is_some() || object_id.is_some()).then_some(KeyQuery {
+            label,
+            object_id,
+            limit: PAGE,
+            ..KeyQuery::default()
+        });
         if one.is_some() && keys.are_many() {
             find.next = one;
             return Ok(find);
         }
-        let (page, before) = (keys.first_page(fetch)?, find.found.len());
+        let (page, before) = (keys.first_page(fetch)?, find.found.clone());
         find.add(&page.keys);
-        find.next = match page.next {
-            // Labels and ids are unique in a core, so what has been found is all.
-            Some(_) if one.is_some() => one.filter(|_| find.found.len() == before),
-            next => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
+        find.next = match (page.next, &one) {
+            (Some(_), Some(one)) if one.label.is_none() => {
+                // Several keys may have one CKA_ID, and those beyond this page too.
+                find.found = before;
+                Some(one.clone())
+            }
+            // Labels are unique in a core, so what has been found is all.
+            (Some(_), Some(_)) => one.filter(|_| find.found == before),
+            (next, _) => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
         };
         Ok(find)
     }

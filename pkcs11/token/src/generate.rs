@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::key::{to_hex, Class};
 use crate::mechanism::{self, Family, Purpose};
 use crate::module::Module;
-use crate::public_key::{ec_type, edwards_type};
+use crate::public_key::{ec_type, edwards_type, montgomery_type};
 use crate::session::Session;
 use crate::template::{Attributes, Given};
 
@@ -106,7 +106,16 @@ impl Module {
             object_id: order.id.as_deref().map(to_hex),
             exportable: order.exportable,
         };
-        appliance.generate(session.token.core, &key).map_err(|error| self.refused("generate", error))
+        appliance.generate(session.token.core, &key).map_err(|error| {
+            // Of a body that was checked here, only the PIN can be missing.
+            let wants_pin = pin.is_none() && error.problem() == Some("invalid-body");
+            let code = self.refused("generate", error);
+            if wants_pin {
+                Error::UserNotLoggedIn
+            } else {
+                code
+            }
+        })
     }
 }
 
@@ -165,6 +174,8 @@ fn type_of(family: Family, public: &Given, private: &Given) -> Result<String, Er
         Family::Rsa => rsa_type(public),
         Family::Ec => curve(ec_type(&parameters()?)),
         Family::Edwards => curve(edwards_type(&parameters()?)),
+        Family::Montgomery => curve(montgomery_type(&parameters()?)),
+        Family::MlKem => ml_kem_type(&one_of(public, private, CKA_PARAMETER_SET)?.ok_or(Error::TemplateIncomplete)?),
         Family::MlDsa => ml_dsa_type(&one_of(public, private, CKA_PARAMETER_SET)?.ok_or(Error::TemplateIncomplete)?),
     }
 }
@@ -178,6 +189,12 @@ fn rsa_type(public: &Given) -> Result<String, Error> {
         Some(bits @ (2048 | 3072 | 4096 | 8192)) => Ok(format!("rsa:{bits}")),
         _ => Err(Error::KeySizeRange),
     }
+}
+
+fn ml_kem_type(set: &[u8]) -> Result<String, Error> {
+    let types = [(CKP_ML_KEM_768, "ml-kem-768"), (CKP_ML_KEM_1024, "ml-kem-1024")];
+    let found = types.iter().find(|(known, _)| known.to_ne_bytes() == set);
+    found.map(|(_, kind)| (*kind).to_owned()).ok_or(Error::ParameterSetNotSupported)
 }
 
 fn ml_dsa_type(set: &[u8]) -> Result<String, Error> {

@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod cipher;
 mod crypto;
 mod der;
+mod derive;
 mod digest_info;
 mod error;
 mod find;

@@ -40,6 +40,7 @@ impl Scheme {
             PublicKey::Ec { .. } => self == Scheme::Ecdsa,
             PublicKey::Edwards { .. } => self == Scheme::Eddsa,
             PublicKey::MlDsa { .. } => matches!(self, Scheme::MlDsa | Scheme::HashMlDsa),
+            PublicKey::Montgomery { .. } | PublicKey::MlKem { .. } => false,
         }
     }
 }
@@ -52,6 +53,31 @@ pub enum Purpose {
     Sign(Scheme, Option<Hash>),
     /// Makes a key pair.
     GeneratePair(Family),
+    /// Encrypts with a public key and decrypts with the private one.
+    Cipher(Cipher),
+    /// Agrees on a secret with somebody's public key.
+    Agree,
+    /// Sends and receives a secret.
+    Encapsulate,
+}
+
+/// How RSA encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    Pkcs1,
+    Oaep,
+    Raw,
+}
+
+impl Cipher {
+    /// The name in docs/reference/rest.md.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cipher::Pkcs1 => "RSA-PKCS1",
+            Cipher::Oaep => "RSA-OAEP",
+            Cipher::Raw => "RSA-RAW",
+        }
+    }
 }
 
 /// The key types that one mechanism makes.
@@ -60,7 +86,9 @@ pub enum Family {
     Rsa,
     Ec,
     Edwards,
+    Montgomery,
     MlDsa,
+    MlKem,
 }
 
 impl Family {
@@ -70,15 +98,17 @@ impl Family {
             Family::Rsa => CKK_RSA,
             Family::Ec => CKK_EC,
             Family::Edwards => CKK_EC_EDWARDS,
+            Family::Montgomery => CKK_EC_MONTGOMERY,
             Family::MlDsa => CKK_ML_DSA,
+            Family::MlKem => CKK_ML_KEM,
         }
     }
 }
 
-use Purpose::{Digest, GeneratePair, Sign};
+use Purpose::{Agree, Digest, Encapsulate, GeneratePair, Sign};
 use Scheme::{Ecdsa, Eddsa, HashMlDsa, MlDsa, Pkcs1, Pss};
 
-const TABLE: [(CK_MECHANISM_TYPE, Purpose); 51] = [
+const TABLE: [(CK_MECHANISM_TYPE, Purpose); 57] = [
     (CKM_RSA_PKCS_KEY_PAIR_GEN, GeneratePair(Family::Rsa)),
     (CKM_EC_KEY_PAIR_GEN, GeneratePair(Family::Ec)),
     (CKM_EC_EDWARDS_KEY_PAIR_GEN, GeneratePair(Family::Edwards)),
@@ -110,6 +140,12 @@ const TABLE: [(CK_MECHANISM_TYPE, Purpose); 51] = [
     (CKM_ECDSA_SHA3_384, Sign(Ecdsa, Some(Hash::Sha3_384))),
     (CKM_ECDSA_SHA3_512, Sign(Ecdsa, Some(Hash::Sha3_512))),
     (CKM_EDDSA, Sign(Eddsa, None)),
+    (CKM_RSA_PKCS_OAEP, Purpose::Cipher(Cipher::Oaep)),
+    (CKM_RSA_X_509, Purpose::Cipher(Cipher::Raw)),
+    (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, GeneratePair(Family::Montgomery)),
+    (CKM_ECDH1_DERIVE, Agree),
+    (CKM_ML_KEM_KEY_PAIR_GEN, GeneratePair(Family::MlKem)),
+    (CKM_ML_KEM, Encapsulate),
     (CKM_ML_DSA_KEY_PAIR_GEN, GeneratePair(Family::MlDsa)),
     (CKM_ML_DSA, Sign(MlDsa, None)),
     (CKM_HASH_ML_DSA, Sign(HashMlDsa, None)),
@@ -142,9 +178,14 @@ pub fn purpose(kind: CK_MECHANISM_TYPE) -> Result<Purpose, Error> {
     TABLE.iter().find(|(listed, _)| *listed == kind).map(|(_, purpose)| *purpose).ok_or(Error::MechanismInvalid)
 }
 
-/// The signing mechanisms of a key, for CKA_ALLOWED_MECHANISMS.
+/// The mechanisms of a key, for CKA_ALLOWED_MECHANISMS.
 pub fn allowed(key: &PublicKey) -> Vec<CK_MECHANISM_TYPE> {
-    let fits = |purpose: &Purpose| matches!(purpose, Sign(scheme, _) if scheme.suits(key));
+    let fits = |purpose: &Purpose| match (purpose, key) {
+        (Sign(scheme, _), _) => scheme.suits(key),
+        (Purpose::Cipher(_), PublicKey::Rsa { .. }) | (Encapsulate, PublicKey::MlKem { .. }) => true,
+        (Agree, PublicKey::Ec { .. } | PublicKey::Montgomery { .. }) => true,
+        _ => false,
+    };
     TABLE.iter().filter(|(_, purpose)| fits(purpose)).map(|(kind, _)| *kind).collect()
 }
 
@@ -157,6 +198,12 @@ pub fn info(kind: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO, Error> {
         GeneratePair(Family::Rsa) => (2048, 8192, CKF_GENERATE_KEY_PAIR),
         GeneratePair(Family::Ec) => (256, 521, CKF_GENERATE_KEY_PAIR | EC),
         GeneratePair(Family::Edwards) => (255, 448, CKF_GENERATE_KEY_PAIR),
+        GeneratePair(Family::Montgomery) => (255, 448, CKF_GENERATE_KEY_PAIR),
+        GeneratePair(Family::MlKem) => (1184, 1568, CKF_GENERATE_KEY_PAIR),
+        Encapsulate => (1184, 1568, CKF_ENCAPSULATE | CKF_DECAPSULATE),
+        Agree => (255, 521, CKF_DERIVE | EC),
+        Purpose::Cipher(_) => (2048, 8192, CKF_ENCRYPT | CKF_DECRYPT),
+        Sign(Pkcs1, None) => (2048, 8192, SIGNS | CKF_ENCRYPT | CKF_DECRYPT),
         Sign(Pkcs1 | Pss, _) => (2048, 8192, SIGNS),
         Sign(Ecdsa, _) => (256, 521, SIGNS | EC),
         Sign(Eddsa, _) => (255, 448, SIGNS),
@@ -228,6 +275,73 @@ fn ml_dsa(parameter: &Parameter, hash: Option<Hash>) -> Option<MlDsaSettings> {
 fn hash_ml_dsa(parameter: &Parameter) -> Option<MlDsaSettings> {
     let Ok(Digest(hash)) = purpose(parameter.number(3)?) else { return None };
     ml_dsa(parameter, Some(hash)).filter(|_| hash != Hash::Sha1)
+}
+
+/// What RSA-OAEP is told beside the key (CK_RSA_PKCS_OAEP_PARAMS).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OaepSettings {
+    pub hash: Hash,
+    pub mgf_hash: Hash,
+    pub label: Vec<u8>,
+}
+
+/// How a mechanism encrypts; CKM_RSA_PKCS signs and encrypts.
+pub fn cipher(kind: CK_MECHANISM_TYPE, parameter: &Parameter) -> Result<(Cipher, Option<OaepSettings>), Error> {
+    let cipher = match purpose(kind)? {
+        Purpose::Cipher(cipher) => cipher,
+        Sign(Pkcs1, None) => Cipher::Pkcs1,
+        _ => return Err(Error::MechanismInvalid),
+    };
+    match cipher {
+        Cipher::Oaep => oaep(parameter).map(|settings| (cipher, Some(settings))),
+        _ => parameter.is_empty().then_some((cipher, None)),
+    }
+    .ok_or(Error::MechanismParamInvalid)
+}
+
+fn oaep(parameter: &Parameter) -> Option<OaepSettings> {
+    if !parameter.is_like(size_of::<CK_RSA_PKCS_OAEP_PARAMS>(), 1) {
+        return None;
+    }
+    let Ok(Digest(hash)) = purpose(parameter.number(0)?) else { return None };
+    let (mgf_hash, label) = (mask_hash(parameter.number(1)?)?, parameter.behind[0].to_vec());
+    // No label may come with any source or none; one comes with the source that says so.
+    let specified = label.is_empty() || parameter.number(2)? == CKZ_DATA_SPECIFIED;
+    (hash != Hash::Sha1 && specified).then_some(OaepSettings { hash, mgf_hash, label })
+}
+
+/// What ECDH is told beside the key (CK_ECDH1_DERIVE_PARAMS).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreementSettings {
+    /// The hash of X9.63's key derivation; None for the shared secret itself.
+    pub kdf: Option<Hash>,
+    pub shared_info: Vec<u8>,
+    pub public_key: Vec<u8>,
+}
+
+/// Reads CK_ECDH1_DERIVE_PARAMS.
+pub fn agreement(kind: CK_MECHANISM_TYPE, parameter: &Parameter) -> Result<AgreementSettings, Error> {
+    if purpose(kind)? != Agree {
+        return Err(Error::MechanismInvalid);
+    }
+    ecdh(parameter).ok_or(Error::MechanismParamInvalid)
+}
+
+fn ecdh(parameter: &Parameter) -> Option<AgreementSettings> {
+    if !parameter.is_like(size_of::<CK_ECDH1_DERIVE_PARAMS>(), 2) {
+        return None;
+    }
+    let kdf = match parameter.number(0)? {
+        CKD_NULL => None,
+        CKD_SHA224_KDF => Some(Hash::Sha224),
+        CKD_SHA256_KDF => Some(Hash::Sha256),
+        CKD_SHA384_KDF => Some(Hash::Sha384),
+        CKD_SHA512_KDF => Some(Hash::Sha512),
+        _ => return None,
+    };
+    let (shared_info, public_key) = (parameter.behind[0].to_vec(), parameter.behind[1].to_vec());
+    let fits = !public_key.is_empty() && (kdf.is_some() || shared_info.is_empty());
+    fits.then_some(AgreementSettings { kdf, shared_info, public_key })
 }
 
 fn mask_hash(mgf: CK_RSA_PKCS_MGF_TYPE) -> Option<Hash> {

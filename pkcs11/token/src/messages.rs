@@ -47,7 +47,7 @@ impl Module {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
         begin(&mut operations.message_sign, || {
-            authorised(&session, &self.start(&session, Class::Private, kind, parameter, key)?)?;
+            authorised(&session, &self.start(&session, Class::Private, kind, parameter, key)?.key)?;
             Ok(Messages::new(kind, parameter, key))
         })
     }

@@ -38,7 +38,7 @@ impl Object {
     fn size(&self) -> usize {
         match self {
             Object::Key(key, class) => attributes::size(key, *class),
-            Object::Plain(object) => object.attributes.values().map(Vec::len).sum(),
+            Object::Plain(object) => object.size(),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Module {
     fn add(&self, handle: CK_SESSION_HANDLE, session: &Session, object: Plain) -> Result<CK_OBJECT_HANDLE, Error> {
         match (object.is(CKA_TOKEN), object.is(CKA_PRIVATE)) {
             (true, _) if !session.rw => Err(Error::SessionReadOnly),
-            // The appliance keeps keys and nothing beside them.
+            // What the appliance keeps beside keys is not to be reached from here.
             (true, _) => Err(Error::TemplateInconsistent),
             (_, true) if !session.token.is_logged_in() => Err(Error::UserNotLoggedIn),
             _ => Ok(self.session_objects.add(handle, session.token.slot, object)),

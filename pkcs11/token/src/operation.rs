@@ -29,7 +29,9 @@ const PKCS1_OVERHEAD: usize = 11;
 /// Which operation of a session is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Decrypt,
     Digest,
+    Encrypt,
     Find,
     MessageSign,
     MessageVerify,

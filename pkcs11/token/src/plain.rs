@@ -1,4 +1,4 @@
-//! Objects that are nothing but their attributes: certificates, data and public keys (PKCS #11 v2.40, sections 4.5 to 4.8).
+//! Objects that are nothing but their attributes: certificates, data, public keys and secrets that came out (PKCS #11 v2.40, sections 4.5 to 4.10).
 //!
 //! Always true: an object has every attribute of its class, so one that a program did not give has its default; a public
 //! key's attributes and its SubjectPublicKeyInfo say the same.
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use privyseal_remote::Key as Record;
 use privyseal_sys::*;
+use zeroize::Zeroizing;
 
 use crate::attributes::{self, truth, ulong};
 use crate::error::Error;
@@ -19,7 +20,7 @@ use crate::template::{Attributes, Given};
 /// One object.
 #[derive(Clone, Debug)]
 pub struct Plain {
-    pub attributes: BTreeMap<CK_ATTRIBUTE_TYPE, Vec<u8>>,
+    attributes: BTreeMap<CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>>,
     /// The key in a form to verify and encrypt with, for a public key.
     pub key: Option<Arc<Key>>,
 }
@@ -81,12 +82,27 @@ impl Plain {
 
     /// The value of an attribute.
     pub fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
-        self.attributes.get(&kind).cloned().ok_or(Error::AttributeTypeInvalid)
+        let hidden = kind == CKA_VALUE && (self.is(CKA_SENSITIVE) || !self.may_leave());
+        match self.attributes.get(&kind) {
+            Some(_) if hidden => Err(Error::AttributeSensitive),
+            Some(value) => Ok(value.to_vec()),
+            None => Err(Error::AttributeTypeInvalid),
+        }
+    }
+
+    /// Bytes of all attributes.
+    pub fn size(&self) -> usize {
+        self.attributes.values().map(|value| value.len()).sum()
+    }
+
+    /// Whether nothing keeps its value in: only a secret key has CKA_EXTRACTABLE.
+    fn may_leave(&self) -> bool {
+        !self.attributes.contains_key(&CKA_EXTRACTABLE) || self.is(CKA_EXTRACTABLE)
     }
 
     /// Whether a truth value is true.
     pub fn is(&self, kind: CK_ATTRIBUTE_TYPE) -> bool {
-        self.attributes.get(&kind).is_some_and(|value| *value == [CK_TRUE])
+        self.attributes.get(&kind).is_some_and(|value| value[..] == [CK_TRUE])
     }
 
     /// The object with some attributes changed. `CKA_CLASS` and what makes up a key stay as they are.
@@ -95,12 +111,14 @@ impl Plain {
         let known: Vec<_> = self.attributes.keys().copied().collect();
         let mut object = self.clone();
         for (kind, value) in Given::new(changes, &known)?.0 {
+            let stricter =
+                (kind == CKA_SENSITIVE && value == [CK_TRUE]) || (kind == CKA_EXTRACTABLE && value == [CK_FALSE]);
             match object.attributes.get(&kind) {
                 None => return Err(Error::AttributeTypeInvalid),
-                Some(before) if *before != value && !changeable.contains(&kind) => {
+                Some(before) if **before != value && !changeable.contains(&kind) && !stricter => {
                     return Err(Error::AttributeReadOnly)
                 }
-                Some(_) => object.attributes.insert(kind, value),
+                Some(_) => object.attributes.insert(kind, Zeroizing::new(value)),
             };
         }
         Ok(object)
@@ -111,8 +129,89 @@ impl Plain {
         let (also, changes): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|(kind, _)| [CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE].contains(kind));
         let mut copy = self.changed(changes)?;
-        copy.attributes.extend(Given::new(also, &[])?.0);
+        copy.attributes.extend(Given::new(also, &[])?.0.into_iter().map(|(kind, value)| (kind, Zeroizing::new(value))));
         Ok(copy)
+    }
+}
+
+/// What the template of a secret that comes out of an operation may name.
+const SECRET_KEY: [CK_ATTRIBUTE_TYPE; 18] = [
+    CKA_KEY_TYPE,
+    CKA_ID,
+    CKA_START_DATE,
+    CKA_END_DATE,
+    CKA_ALLOWED_MECHANISMS,
+    CKA_SENSITIVE,
+    CKA_EXTRACTABLE,
+    CKA_VALUE_LEN,
+    CKA_ENCRYPT,
+    CKA_DECRYPT,
+    CKA_SIGN,
+    CKA_VERIFY,
+    CKA_WRAP,
+    CKA_UNWRAP,
+    CKA_DERIVE,
+    CKA_TRUSTED,
+    CKA_WRAP_WITH_TRUSTED,
+    CKA_SIGN_RECOVER,
+];
+
+/// A secret key of a session that is still to come out of an operation.
+#[derive(Clone, Debug)]
+pub struct SecretOrder {
+    given: Given,
+    /// Bytes that the program wants of it.
+    pub length: Option<usize>,
+}
+
+impl SecretOrder {
+    /// Reads its template. It lives in this process alone, so one of the token is `TemplateInconsistent`.
+    pub fn new(template: Attributes) -> Result<SecretOrder, Error> {
+        let given = Given::new(template, &SECRET_KEY)?;
+        given.must_be(CKA_CLASS, &ulong(CKO_SECRET_KEY))?;
+        given.must_be(CKA_TOKEN, &truth(false))?;
+        given.must_be(CKA_TRUSTED, &truth(false))?;
+        let length = given.number(CKA_VALUE_LEN).map(|length| length as usize);
+        match given.number(CKA_KEY_TYPE).unwrap_or(CKK_GENERIC_SECRET) {
+            CKK_GENERIC_SECRET if length != Some(0) => {}
+            CKK_AES if matches!(length, None | Some(16 | 24 | 32)) => {}
+            CKK_GENERIC_SECRET | CKK_AES => return Err(Error::AttributeValueInvalid),
+            _ => return Err(Error::TemplateInconsistent),
+        }
+        Ok(SecretOrder { given, length })
+    }
+
+    /// The key. Of a secret that is longer than wanted the last bytes are taken (v2.40, section 2.3.8 of the mechanisms).
+    pub fn fulfil(mut self, secret: &[u8]) -> Result<Plain, Error> {
+        let length = self.length.unwrap_or(secret.len());
+        let value = secret.len().checked_sub(length).map(|start| &secret[start..]).ok_or(Error::KeySizeRange)?;
+        self.given.0.remove(&CKA_VALUE_LEN);
+        let is_aes = self.given.number(CKA_KEY_TYPE) == Some(CKK_AES);
+        if is_aes && !matches!(value.len(), 16 | 24 | 32) {
+            return Err(Error::KeySizeRange);
+        }
+        let (sensitive, extractable) =
+            (self.given.truth(CKA_SENSITIVE).unwrap_or(false), self.given.truth(CKA_EXTRACTABLE).unwrap_or(true));
+        let usage = [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
+        // Nothing here works with it: its value is what the program wants of it.
+        usage.iter().for_each(|kind| _ = self.given.0.insert(*kind, truth(false)));
+        let defaults = [
+            (CKA_CLASS, ulong(CKO_SECRET_KEY)),
+            (CKA_KEY_TYPE, ulong(CKK_GENERIC_SECRET)),
+            (CKA_ID, vec![]),
+            (CKA_START_DATE, vec![]),
+            (CKA_END_DATE, vec![]),
+            (CKA_LOCAL, truth(false)),
+            (CKA_SENSITIVE, truth(sensitive)),
+            (CKA_EXTRACTABLE, truth(extractable)),
+            (CKA_ALWAYS_SENSITIVE, truth(false)),
+            (CKA_NEVER_EXTRACTABLE, truth(false)),
+            (CKA_KEY_GEN_MECHANISM, ulong(CK_UNAVAILABLE_INFORMATION)),
+            (CKA_VALUE_LEN, ulong(value.len() as CK_ULONG)),
+        ];
+        let mut key = finish(self.given, &defaults);
+        key.attributes.insert(CKA_VALUE, Zeroizing::new(value.to_vec()));
+        Ok(key)
     }
 }
 
@@ -180,10 +279,8 @@ fn finish(given: Given, defaults: &[(CK_ATTRIBUTE_TYPE, Vec<u8>)]) -> Plain {
         (CKA_COPYABLE, truth(true)),
         (CKA_DESTROYABLE, truth(true)),
     ];
-    let mut attributes: BTreeMap<_, _> = defaults.iter().cloned().collect();
-    attributes.extend(common);
-    attributes.extend(given.0);
-    Plain { attributes, key: None }
+    let all = defaults.iter().cloned().chain(common).chain(given.0);
+    Plain { attributes: all.map(|(kind, value)| (kind, Zeroizing::new(value))).collect(), key: None }
 }
 
 /// An object of a session.

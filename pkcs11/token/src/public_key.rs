@@ -15,6 +15,10 @@ pub enum PublicKey {
     Edwards { parameters: Vec<u8>, point: Vec<u8>, signature_length: usize },
     /// `set` is CKA_PARAMETER_SET, `value` the public key as FIPS 204 encodes it.
     MlDsa { set: CK_ULONG, value: Vec<u8>, signature_length: usize },
+    /// X25519 and X448, as Edwards keys have it.
+    Montgomery { parameters: Vec<u8>, point: Vec<u8> },
+    /// `set` and `value` as for ML-DSA, by FIPS 203.
+    MlKem { set: CK_ULONG, value: Vec<u8>, ciphertext_length: usize },
 }
 
 // Object identifiers, content bytes only.
@@ -22,6 +26,12 @@ const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const ED448: &[u8] = &[0x2b, 0x65, 0x71];
+const X25519: &[u8] = &[0x2b, 0x65, 0x6e];
+const X448: &[u8] = &[0x2b, 0x65, 0x6f];
+/// ML-KEM (RFC 9935): as for ML-DSA, with the bytes of a ciphertext.
+const ML_KEM: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x04];
+const ML_KEM_SETS: [(u8, CK_ML_KEM_PARAMETER_SET_TYPE, usize, usize); 2] =
+    [(2, CKP_ML_KEM_768, 1184, 1088), (3, CKP_ML_KEM_1024, 1568, 1568)];
 /// ML-DSA (RFC 9881): the last byte of the identifier, the parameter set, bytes of a public key and of a signature.
 const ML_DSA: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03];
 const ML_DSA_SETS: [(u8, CK_ML_DSA_PARAMETER_SET_TYPE, usize, usize); 3] =
@@ -60,6 +70,9 @@ impl PublicKey {
             EC_PUBLIC_KEY => ec(name.rest, key),
             ED25519 => edwards(name.encoded, key, 32),
             ED448 => edwards(name.encoded, key, 57),
+            X25519 => montgomery(name.encoded, key, 32),
+            X448 => montgomery(name.encoded, key, 56),
+            [prefix @ .., last] if prefix == ML_KEM => ml_kem(*last, key),
             [prefix @ .., last] if prefix == ML_DSA => ml_dsa(*last, key),
             _ => None,
         }
@@ -102,6 +115,7 @@ impl PublicKey {
             PublicKey::Edwards { signature_length, .. } | PublicKey::MlDsa { signature_length, .. } => {
                 *signature_length
             }
+            PublicKey::Montgomery { .. } | PublicKey::MlKem { .. } => 0,
         }
     }
 }
@@ -129,6 +143,17 @@ pub fn ec_type(parameters: &[u8]) -> Option<&'static str> {
     CURVES.iter().zip(CURVE_TYPES).find(|((curve, _), _)| *curve == name).map(|(_, kind)| kind)
 }
 
+/// The appliance's key type for CKA_EC_PARAMS of CKM_EC_MONTGOMERY_KEY_PAIR_GEN, by OID or by name.
+pub fn montgomery_type(parameters: &[u8]) -> Option<&'static str> {
+    let (oid, name) =
+        (der::read_only(parameters, der::OBJECT_IDENTIFIER), der::read_only(parameters, der::PRINTABLE_STRING));
+    match (oid, name) {
+        (Some(X25519), _) | (_, Some(b"curve25519")) => Some("x25519"),
+        (Some(X448), _) | (_, Some(b"curve448")) => Some("x448"),
+        _ => None,
+    }
+}
+
 /// The appliance's key type for CKA_EC_PARAMS of CKM_EC_EDWARDS_KEY_PAIR_GEN.
 pub fn edwards_type(parameters: &[u8]) -> Option<&'static str> {
     edwards_name(parameters).map(|name| if name == ED25519 { "ed25519" } else { "ed448" })
@@ -152,6 +177,15 @@ fn ec(parameters: &[u8], point: &[u8]) -> Option<PublicKey> {
 fn edwards(parameters: &[u8], point: &[u8], length: usize) -> Option<PublicKey> {
     let (parameters, signature_length) = (parameters.to_vec(), 2 * length);
     (point.len() == length).then(|| PublicKey::Edwards { parameters, point: point.to_vec(), signature_length })
+}
+
+fn montgomery(parameters: &[u8], point: &[u8], length: usize) -> Option<PublicKey> {
+    (point.len() == length).then(|| PublicKey::Montgomery { parameters: parameters.to_vec(), point: point.to_vec() })
+}
+
+fn ml_kem(last: u8, key: &[u8]) -> Option<PublicKey> {
+    let (_, set, length, ciphertext_length) = ML_KEM_SETS.into_iter().find(|(found, ..)| *found == last)?;
+    (key.len() == length).then(|| PublicKey::MlKem { set, value: key.to_vec(), ciphertext_length })
 }
 
 fn ml_dsa(last: u8, key: &[u8]) -> Option<PublicKey> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use privyseal_sys::*;
 
+use crate::cipher::Ciphering;
 use crate::error::Error;
 use crate::find::Find;
 use crate::lock::lock;
@@ -30,6 +31,8 @@ pub struct Operations {
     pub sign: Option<Signing>,
     pub verify: Option<Signing>,
     pub digest: Option<Digesting>,
+    pub encrypt: Option<Ciphering>,
+    pub decrypt: Option<Ciphering>,
     pub verify_signature: Option<(Signing, Vec<u8>)>,
     pub message_sign: Option<Messages>,
     pub message_verify: Option<Messages>,
