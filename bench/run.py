@@ -182,15 +182,12 @@ def fill(database: Path, count: int) -> None:
     """Put rows beside the real keys, as many as asked, in the shape of the real one."""
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA synchronous=OFF")
-        row = connection.execute(
-            "SELECT type, public_key, sealed, policy, created FROM keys WHERE label = 'ec'"
-        ).fetchone()
-        rows = ((f"{number:016x}", f"filler-{number}", *row) for number in range(count))
-        connection.executemany(
-            "INSERT INTO keys (id, core, label, type, public_key, has_pin, sealed, policy, version, created) "
-            "VALUES (?, 1, ?, ?, ?, 1, ?, ?, 1, ?)",
-            rows,
-        )
+        connection.row_factory = sqlite3.Row
+        real = dict(connection.execute("SELECT * FROM keys WHERE label = 'ec'").fetchone())
+        del real["number"]
+        rows = (real | {"id": f"{number:016x}", "label": f"filler-{number}"} for number in range(count))
+        names = ", ".join(f":{name}" for name in real)
+        connection.executemany(f"INSERT INTO keys ({', '.join(real)}) VALUES ({names})", rows)  # noqa: S608 - ours
 
 
 def progress(name: str, count: int) -> range:

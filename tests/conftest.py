@@ -3,9 +3,11 @@
 Always true: each pytest-xdist worker has its own, made when first asked for and ended with the session.
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +18,19 @@ from support.processes import BIN
 
 
 @pytest.fixture(scope="session")
-def new_appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Appliance]]:
-    """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`."""
-    started: list[Appliance] = []
+def new_appliance(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Appliance]]:
+    """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`.
 
-    def start(*arguments: str, **options: Path) -> Appliance:
+    With PRIVYSEAL_TEST_DATABASE=postgresql in the environment each has a PostgreSQL database.
+    """
+    started: list[Appliance] = []
+    on_postgresql = os.environ.get("PRIVYSEAL_TEST_DATABASE") == "postgresql"
+
+    def start(*arguments: str, **options: Any) -> Appliance:
+        if on_postgresql and "--database" not in arguments:
+            arguments += ("--database", request.getfixturevalue("postgresql").new_database())
         started.append(Appliance(tmp_path_factory.mktemp("appliance"), *arguments, **options))
         started[-1].start()
         return started[-1]

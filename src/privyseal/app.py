@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,8 +20,10 @@ from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
 from privyseal.rest import api
+from privyseal.rest.mutual_tls import MutualTLS
 from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
+from privyseal.store.bell import Bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
 from privyseal.telemetry.metrics import Metrics
@@ -66,10 +67,18 @@ async def _measure(appliance: Appliance) -> None:
 
 
 async def _work(
-    listener: socket.socket, database: str, keeper: Path, tls: TLSFiles, metrics: Metrics, *, access_log: bool
+    listener: socket.socket,
+    database: str,
+    keeper: Path,
+    tls: TLSFiles,
+    shared: tuple[Metrics, Bell],
+    *,
+    access_log: bool,
 ) -> None:
+    metrics, bell = shared
     async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
-        appliance.kept_files = (tls.ca, tls.ca_key)
+        appliance.kept_files, appliance.bell = (tls.ca, tls.ca_key), bell
+        mutual_tls = MutualTLS.of(appliance, tls.certificate, tls.key)
         config = uvicorn.Config(
             api.build(appliance, access_log=access_log),
             http=JoinedProtocol,
@@ -79,21 +88,18 @@ async def _work(
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            ssl_certfile=tls.certificate,
-            ssl_keyfile=tls.key,
+            ssl_context_factory=lambda *_: mutual_tls,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        config.load()
-        assert config.ssl is not None  # noqa: S101 - there are certificate and key
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         server = uvicorn.Server(config)
         asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
-        due = asyncio.create_task(upkeep.run(appliance))
+        background = [asyncio.create_task(work) for work in (upkeep.run(appliance), mutual_tls.follow())]
         await server.serve(sockets=[listener])
-        due.cancel()
+        for task in background:
+            task.cancel()
 
 
 def _stop(server: uvicorn.Server) -> None:
@@ -103,7 +109,7 @@ def _stop(server: uvicorn.Server) -> None:
 def main() -> None:
     """Run one API worker; `privyseal serve` starts it."""
     parser = argparse.ArgumentParser(prog="privyseal-worker")
-    for name in ("--listener", "--keeper", "--tls", "--metrics", "--place"):
+    for name in ("--listener", "--keeper", "--tls", "--metrics", "--place", "--bell"):
         parser.add_argument(name, required=True)
     parser.add_argument("--log-format", choices=logs.FORMATS)
     parser.add_argument("--hide")
@@ -115,10 +121,8 @@ def main() -> None:
         _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
     database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
-    metrics = Metrics(int(words.metrics), int(words.place))
-    work = _work(
-        listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), metrics, access_log=words.access_log
-    )
+    shared = Metrics(int(words.metrics), int(words.place)), Bell(int(words.bell))
+    work = _work(listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), shared, access_log=words.access_log)
     with asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(work)
 

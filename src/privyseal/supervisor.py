@@ -43,6 +43,7 @@ from privyseal.operations.restore import Progress, check, restore
 from privyseal.operations.take_checkpoint import audit_key
 from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.state import State
+from privyseal.store.bell import make_bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
 from privyseal.telemetry.cells import make_file
@@ -109,6 +110,7 @@ class Supervisor:
     listener: socket.socket
     keeper_listener: socket.socket
     shared: int
+    bell: int
     metrics: Metrics
     notifier: Notifier = field(default_factory=Notifier)
     clock: Clock = field(default_factory=Clock)
@@ -230,11 +232,11 @@ class Supervisor:
         descriptor = self.listener.fileno()
         words = ["privyseal.app", "--listener", str(descriptor), "--keeper", str(self.place.keeper)]
         words += ["--tls", str(self.tls.ca.parent)]
-        words += ["--metrics", str(self.shared), "--place", str(place)]
+        words += ["--metrics", str(self.shared), "--place", str(place), "--bell", str(self.bell)]
         words += ["--log-format", format_of(self.options.log_format)]
         words += ["--hide", str(self.options.key_file)] if self.options.key_file else []
         words += ["--access-log"] if self.options.access_log else []
-        return _spawn(words, (descriptor, self.shared), {"PRIVYSEAL_DATABASE": database_url(self.options)})
+        return _spawn(words, (descriptor, self.shared, self.bell), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
 
 def serve(options: Options) -> int:
@@ -297,9 +299,11 @@ def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
     keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
     shared = make_file(options.workers + 1)  # the first region is the supervisor's own
-    stack.callback(os.close, shared)
+    bell = make_bell()
+    for descriptor in (shared, bell):
+        stack.callback(os.close, descriptor)
     place = Place(options.data, keeper_path, options.key_file)
-    return Supervisor(options, place, store, tls, listener, keeper_listener, shared, Metrics(shared))
+    return Supervisor(options, place, store, tls, listener, keeper_listener, shared, bell, Metrics(shared))
 
 
 @contextlib.contextmanager

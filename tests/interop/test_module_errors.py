@@ -3,7 +3,10 @@
 Always true: the programs here are processes of their own that call the C functions through ctypes, on a real appliance.
 """
 
+import base64
 import json
+import re
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -278,7 +281,7 @@ def test_a_missing_rule_is_refused_and_named_in_the_log(
     assert run(host, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-ec'))") == [
         "KEY_FUNCTION_NOT_PERMITTED"
     ]
-    assert "key:sign" in host.log.read_text()
+    assert "privyseal rule create --user ruth --core 1 --operations key:sign --keys 'errors-ec'" in host.log.read_text()
     assert erin.directory != host.directory
 
 
@@ -324,18 +327,30 @@ def test_a_password_that_changed_is_a_rejected_function(appliance: Appliance, ne
 
 
 def test_too_many_wrong_pins_lock(appliance: Appliance, new_host: Callable[..., Host]) -> None:
-    """In a core of their own, so that no other test's keys are locked with them."""
+    """Wait, says the module after the 5th, as long as that helps; the 10th locks, and then the right PIN does not help.
+
+    In a core of their own, so that no other test's keys are locked with them.
+    """
     core = appliance.api("POST", "/cores", {"name": "locking", "pin_required": True}).json()["number"]
     appliance.add_user("lea")
     appliance.add_rule("lea", core=core)
     appliance.add_key("locking", core=core)
-    body = """
+    body = f"""
     module.initialize()
     session = module.open()
-    codes = [module.login(session, "wrong-pin") for _ in range(12)]
-    print(codes[0], codes[-1], set(codes) == {"PIN_INCORRECT", "PIN_LOCKED"})
+    print([module.login(session, "wrong-pin") for _ in range(6)])
+    pause()
+    print(module.login(session, "wrong-pin"), module.login(session, "wrong-pin"), module.login(session, "{PIN}"))
     """
-    assert run(new_host(appliance, user="lea", core=core), body) == ["PIN_INCORRECT PIN_LOCKED True"]
+    program = Program(new_host(appliance, user="lea", core=core), body)
+    program.run_to_pause()
+    with sqlite3.connect(appliance.data / "privyseal.db", timeout=30) as database:  # as if all waits were over
+        moved = database.execute(
+            "UPDATE attempts SET failures = 9, last = 0 WHERE subject = ?", (f"pin:user:lea:{core}",)
+        )
+        assert moved.rowcount == 1
+    program.go_on()
+    assert program.end() == [str(["PIN_INCORRECT"] * 5 + ["FUNCTION_FAILED"]), "PIN_INCORRECT PIN_LOCKED PIN_LOCKED"]
 
 
 def test_an_appliance_that_stops_and_comes_back(
@@ -365,20 +380,61 @@ def test_an_appliance_that_stops_and_comes_back(
 
 
 @pytest.mark.parametrize(
-    "settings", [None, {"url": "https://127.0.0.1:9"}, {"pass": "wrong"}, {"fingerprint": "00" * 32}]
+    ("settings", "words"),
+    [
+        ({"url": "https://127.0.0.1:9"}, "onnection refused"),
+        ({"pass": "wrong"}, "unauthenticated"),
+        ({"fingerprint": "sha256:" + "00" * 32}, "fingerprint"),
+        ({"ca_file": "nowhere.pem"}, "nowhere.pem"),
+        ({"core": "nowhere"}, "no core 'nowhere'"),
+        ({"log_level": 10, "slots": "both"}, "'slots' must be"),
+    ],
 )
 def test_a_host_without_a_usable_appliance_has_no_slots(
-    appliance: Appliance, erin: Host, new_host: Callable[..., Host], settings: dict[str, str] | None
+    appliance: Appliance, erin: Host, new_host: Callable[..., Host], settings: dict[str, str], words: str
 ) -> None:
-    """No configuration, nobody there, a wrong password, somebody else there: quiet, at once, and no error."""
-    appliance.add_user(name := f"nobody{abs(hash(str(settings)))}")
-    host = new_host(appliance, user=name, **(settings or {}))
-    if settings is None:
-        host.config.unlink()
+    """Nobody there, a wrong password, somebody else there, no such core: quiet, at once, and the log says why."""
+    appliance.add_user(name := f"nobody-{'-'.join(settings)}")
+    host = new_host(appliance, user=name, **settings)
     started = time.monotonic()
     assert run(host, "print(module.initialize(), module.slots(), module.call('Finalize', None))") == ["OK [] OK"]
     assert time.monotonic() - started < 10
+    assert words in host.log.read_text()
     assert erin.config.exists()
+
+
+def test_a_host_without_a_configuration_has_no_slots(appliance: Appliance, new_host: Callable[..., Host]) -> None:
+    """There is no place then where a reason could be written."""
+    appliance.add_user("nobody")
+    host = new_host(appliance, user="nobody")
+    host.config.unlink()
+    assert run(host, "print(module.initialize(), module.slots(), module.call('Finalize', None))") == ["OK [] OK"]
+    assert not host.log.exists()
+
+
+@pytest.mark.parametrize("damage", ["typographic", "cut"])
+def test_a_configuration_that_is_no_json_is_explained_in_the_log_that_it_names(
+    appliance: Appliance, new_host: Callable[..., Host], damage: str
+) -> None:
+    """Quotation marks of a word processor, or a file that was cut off at its end."""
+    appliance.add_user(name := f"damaged-{damage}")
+    host = new_host(appliance, user=name)
+    text = host.config.read_text()
+    host.config.write_text(text.replace('"', "\u201d") if damage == "typographic" else text.rstrip()[:-1])
+    assert run(host, "print(module.initialize(), module.slots(), module.call('Finalize', None))") == ["OK [] OK"]
+    told = host.log.read_text()
+    assert ("typographic quotes in line 2" if damage == "typographic" else "not JSON") in told
+    assert appliance.passwords[name] not in told
+
+
+def test_a_configuration_that_others_can_read_is_a_warning(
+    appliance: Appliance, erin: Host, new_host: Callable[..., Host]
+) -> None:
+    """It works, and the log says what to type."""
+    host = new_host(appliance, user=erin.user)
+    host.config.chmod(0o644)
+    assert run(host, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-ec'))") == ["OK"]
+    assert f"chmod o-rwx {host.config}" in host.log.read_text()
 
 
 def test_a_child_starts_anew_and_leaves_the_parent_alone(erin: Host) -> None:
@@ -450,14 +506,19 @@ def test_openssl_ends_with_status_1_after_a_refusal(erin: Host, uri: str) -> Non
     assert erin.run(*sign, "-out", "none.sig", erin.config, check=False).returncode == 1
 
 
-def test_the_fullest_log_holds_no_secret(erin: Host) -> None:
-    """Level 10 has a line for every call, and neither password nor PIN."""
+def test_the_fullest_log_holds_no_secret(appliance: Appliance, erin: Host) -> None:
+    """Level 10 has a line for every call, and neither password, PIN, header nor ticket."""
     run(erin, f"{LOGGED_IN}\n    print(module.sign_with(session, 'errors-ec'), module.login(session, '00000000'))")
     log = erin.log.read_text()
     assert "C_Sign: CKR_OK" in log
     password = json.loads(erin.config.read_text())["pass"]
-    for secret in (PIN, OTHER_PIN, "00000000", password):
+    header = base64.b64encode(f"{erin.user}:{password}".encode()).decode()
+    for secret in (PIN, OTHER_PIN, "00000000", password, header, "Basic ", "Authorization"):
         assert secret not in log
+    ticket = appliance.api("POST", "/cores/1/login", {"pin": PIN}, user=erin.user).json()["ticket"]
+    shape = rf"[A-Za-z0-9_+/=-]{{{len(ticket)}}}"
+    assert re.fullmatch(shape, ticket)
+    assert re.search(shape, log) is None
 
 
 def test_level_0_writes_nothing(appliance: Appliance, erin: Host, new_host: Callable[..., Host]) -> None:

@@ -83,5 +83,5 @@ def test_p11tool_makes_a_key(tools: Host, appliance: Appliance) -> None:
     tools.run(*tool, *making, GNUTLS_PIN=PIN)
     url = f"pkcs11:token={token};object=tools-gnutls;type=private"
     assert (
-        "Verifying against public key in the token... ok" in tools.run(*tool, "--test-sign", url, GNUTLS_PIN=PIN).stdout
+        "Verifying against public key in the token... ok" in tools.run(*tool, "--test-sign", url, GNUTLS_PIN=PIN).stderr
     )

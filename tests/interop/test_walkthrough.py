@@ -7,6 +7,7 @@ whether a signature is right is said by plain openssl, which knows nothing of ei
 import base64
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -235,6 +236,18 @@ def test_7_the_engine_tells_the_public_key(host: Host, uri: str, public_key: Pat
     )
     assert exported.returncode == 0
     assert (host.directory / "exported.pem").read_text() == public_key.read_text()
+
+
+def test_6_a_large_message_is_hashed_on_the_host(appliance: Appliance, host: Host) -> None:
+    """A mechanism with a hash takes a file that is longer than any request may be: only its digest travels."""
+    (host.directory / "large").write_bytes(os.urandom(1024) * 5 * 1024)
+    key_id = appliance.api("GET", "/cores/1/keys/release", user="alice").json()["id"]
+    tool = ["pkcs11-tool", "--module", host.module, "--login", "--pin", PIN, "--sign", "--id", key_id]
+    host.run(*tool, "--mechanism", "ECDSA-SHA256", "--signature-format", "openssl", "-i", "large", "-o", "large.sig")
+    public = host.directory / "large.pem"
+    public.write_text(appliance.api("GET", "/cores/1/keys/release/public.pem", user="alice").text)
+    shown = host.plain_openssl("dgst", "-sha256", "-verify", public, "-signature", "large.sig", "large")
+    assert shown.stdout == "Verified OK\n"
 
 
 # -- 8: REST with curl ------------------------------------------------------------------------------------------------

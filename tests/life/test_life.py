@@ -32,9 +32,9 @@ def place(new_appliance: Callable[..., Appliance]) -> Appliance:
     return appliance
 
 
-def make(place: Appliance, label: str, *, pin: str | None = None, **policy: Any) -> str:
-    """Make a P-256 key with a policy; gives its path."""
-    body = {"label": label, "type": "ec:P-256", "policy": policy} | ({"pin": pin} if pin else {})
+def make(place: Appliance, label: str, key_type: str = "ec:P-256", *, pin: str | None = None, **policy: Any) -> str:
+    """Make a key with a policy; gives its path."""
+    body = {"label": label, "type": key_type, "policy": policy} | ({"pin": pin} if pin else {})
     place.api("POST", "/cores/2/keys", body)
     return f"/cores/2/keys/{label}"
 
@@ -73,10 +73,23 @@ def test_a_key_that_hashes_itself(place: Appliance) -> None:
     """A digest is refused, also in a batch; data are hashed in the keeper, and the signature fits them."""
     path = make(place, "hashing", raw_digest=False)
     assert "the data itself" in sign(place, path).json()["detail"]
-    assert place.api("POST", f"{path}/sign-batch", {"digests": [DIGEST], "hash": "SHA-256"}, user="alice", check=False)
+    batch = {"digests": [DIGEST], "hash": "SHA-256"}
+    refused = place.api("POST", f"{path}/sign-batch", batch, user="alice", check=False)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:privyseal:problem:access-refused")
     signature = sign(place, path, check=True, data=DATA).json()["signature"]
     checked = {"signature": signature, "digest": DIGEST, "hash": "SHA-256"}
     assert place.api("POST", f"{path}/verify", checked, user="alice").json()["valid"]
+
+
+def test_a_key_of_one_mechanism(place: Appliance) -> None:
+    """An RSA key that signs PSS signs nothing else; one that may do nothing signs nothing at all."""
+    path = make(place, "only-pss", "rsa:2048", mechanisms=["RSA-PSS"])
+    assert sign(place, path, mechanism="RSA-PSS").status_code == 200
+    refused = sign(place, path, mechanism="RSA-PKCS1")
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:privyseal:problem:access-refused")
+    assert "RSA-PKCS1" in refused.json()["detail"]
+    nothing = sign(place, make(place, "nothing", operations=[]))
+    assert (nothing.status_code, nothing.json()["type"]) == (403, "urn:privyseal:problem:access-refused")
 
 
 def test_a_policy_changes_with_the_pin(place: Appliance) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from privyseal.model.approvals import ADMINISTRATIVE, KEY_OPERATIONS
+from support import acts
 from support.appliance import PIN, Appliance
 
 APPROVERS = ("bob", "carol")
@@ -200,3 +202,89 @@ def test_only_administrators_make_quorums(guarded: Appliance) -> None:
     assert guarded.api("GET", "/quorums", user="alice", check=False).status_code == 403
     assert guarded.api("DELETE", "/quorums/1", user="alice", check=False).status_code == 403
     assert guarded.api("GET", "/quorums", user="auditor").status_code == 200
+
+
+# -- every act that a quorum can guard --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def every_act(new_appliance: Callable[..., Appliance]) -> Appliance:
+    """An appliance whose acts are guarded one at a time."""
+    appliance = new_appliance("--workers", "2")
+    acts.prepare(appliance)
+    for name in APPROVERS:
+        appliance.add_user(name)
+    return appliance
+
+
+def test_the_acts_are_all_there() -> None:
+    """Nothing can be guarded that the next test does not try."""
+    assert set(acts.KEYS) == set(KEY_OPERATIONS)
+    assert set(acts.ADMINISTRATIVE) == set(ADMINISTRATIVE)
+
+
+@pytest.mark.parametrize("operation", [*acts.KEYS, *acts.ADMINISTRATIVE])
+def test_every_guarded_act_waits_for_its_approval(every_act: Appliance, operation: str) -> None:
+    """The same request, sent again, is the same request for approval; approved, it goes through once."""
+    asked_for = (acts.KEYS | acts.ADMINISTRATIVE)[operation](every_act)
+    number = add_quorum(every_act, operation=operation, needed=1)
+    waiting = asked(asked_for.send(every_act))
+    assert asked(asked_for.send(every_act)) == waiting
+    approve(every_act, waiting, "bob")
+    done = asked_for.send(every_act)
+    assert done.is_success, done.text
+    if operation == "appliance:lock":
+        secret = base64.b64encode((every_act.data / "unlock.key").read_bytes()).decode()
+        every_act.api("POST", "/unlock", {"key_file": secret})
+    approvals = every_act.api("GET", f"/approvals/{waiting}").json()
+    assert (approvals["state"], approvals["operation"]) == ("used", operation)
+    unguard(every_act, number)
+
+
+def unguard(appliance: Appliance, number: int) -> None:
+    """Take a quorum away, with the approval of those who are in it."""
+    removal = asked(appliance.api("DELETE", f"/quorums/{number}", check=False))
+    approve(appliance, removal, *APPROVERS[:1])
+    assert appliance.api("DELETE", f"/quorums/{number}").status_code == 204
+
+
+def test_an_approval_ends_with_its_quorum(every_act: Appliance) -> None:
+    """A quorum that gets the number of one that is gone does not get what others had approved for that one."""
+    new = acts.KEYS["key:disable"](every_act)
+    first = add_quorum(every_act, operation="key:disable", needed=1)
+    waiting = asked(new.send(every_act))
+    approve(every_act, waiting, "bob")
+    unguard(every_act, first)
+    second = add_quorum(every_act, operation="key:disable", needed=1)
+    assert asked(new.send(every_act)) != waiting
+    unguard(every_act, second)
+
+
+def test_an_approval_ends_with_its_requester(every_act: Appliance) -> None:
+    """Who gets the name of a user that was deleted does not get what others had approved for that one."""
+    new = acts.KEYS["key:disable"](every_act)
+    request = acts.Asked(new.method, new.path, new.body, "leaving")
+
+    def come() -> None:
+        every_act.add_user("leaving")
+        every_act.add_rule("leaving", operations=["key:read", "key:manage"])
+
+    come()
+    number = add_quorum(every_act, operation="key:disable", needed=1)
+    waiting = asked(request.send(every_act))
+    approve(every_act, waiting, "bob")
+    every_act.api("DELETE", "/users/leaving")
+    come()
+    assert asked(request.send(every_act)) != waiting
+    unguard(every_act, number)
+
+
+def test_a_rotation_is_approved_with_or_without_a_new_pin(every_act: Appliance) -> None:
+    """What was approved as a plain rotation gives the key no other PIN."""
+    with_pin = acts.KEYS["key:rotate"](every_act)
+    plain = acts.Asked(with_pin.method, with_pin.path, {"pin": PIN}, with_pin.user)
+    number = add_quorum(every_act, operation="key:rotate", needed=1)
+    waiting = asked(plain.send(every_act))
+    approve(every_act, waiting, "bob")
+    assert asked(with_pin.send(every_act)) != waiting
+    unguard(every_act, number)

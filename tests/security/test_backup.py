@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from support.appliance import PIN, Appliance
+from support.client_certificates import connect, make
 from support.postgresql import PostgreSQL
 
 PASSPHRASE = "what opens the safe"
 SIGN = "/cores/1/keys/release/sign"
+CERTIFICATE = make("alice's")
 BODY = {"data": base64.b64encode(b"x").decode(), "pin": PIN}
 
 
@@ -28,6 +30,7 @@ def source(new_appliance: Callable[..., Appliance]) -> Appliance:
     appliance.add_user("nightly", role="backup")
     appliance.add_rule("alice")
     appliance.add_key("release")
+    appliance.api("POST", "/users/alice/certificates", {"certificate": CERTIFICATE.pem})
     passphrase = appliance.secret_file("passphrase", PASSPHRASE)
     appliance.cli("backup", "recipient", "add", "safe", "--passphrase-file", passphrase)
     key = appliance.directory / "offsite.key"
@@ -67,14 +70,15 @@ def record(appliance: Appliance) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("secret", ["passphrase", "private key"])
 def test_it_comes_back(source: Appliance, backup: Path, tmp_path: Path, secret: str) -> None:
-    """The same key with the same PIN and user, trusted by the same hosts, and a record that goes on."""
+    """The same key, PIN, user and client certificate, trusted by the same hosts, and a record that goes on."""
     words = () if secret == "passphrase" else ("--private-key", source.directory / "offsite.key")
     done = restore(source, backup, tmp_path / "new" / "data", *words)
     assert done.returncode == 0, done.stderr
     new = restored(source, tmp_path / "new")
     try:
         assert new.ca_file.read_bytes() == source.ca_file.read_bytes()
-        signature = new.api("POST", SIGN, BODY, user="alice").json()["signature"]
+        with connect(new, CERTIFICATE, tmp_path) as client:
+            signature = client.post(SIGN, json=BODY).json()["signature"]
         public = load_pem_public_key(source.api("GET", "/cores/1/keys/release/public.pem").content)
         assert isinstance(public, ec.EllipticCurvePublicKey)
         public.verify(base64.b64decode(signature), b"x", ec.ECDSA(hashes.SHA256()))

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from privyseal.access.passwords import verify_password
+from privyseal.store import users
+from privyseal.store.store import Store
 from support.appliance import Appliance
 from support.processes import BIN, Process, base_environment, descendants, free_port
 
@@ -190,28 +193,54 @@ def test_a_key_file_of_the_wrong_length(tmp_path: Path) -> None:
     assert "short.key has 9 bytes, not 32" in done.stderr
 
 
-def test_a_generated_password_does_not_go_to_the_journal(tmp_path: Path) -> None:
-    """Under systemd it is a file for the administrator; on a terminal it is shown once."""
-    environment = {**base_environment(), "JOURNAL_STREAM": "8:1"}
-    process = Process(
-        [
-            BIN / "privyseal",
-            "serve",
-            "--data",
-            tmp_path / "data",
-            "--listen",
-            f"127.0.0.1:{free_port()}",
-            "--workers",
-            "1",
-        ],
-        environment=environment,
-        log=tmp_path / "serve.log",
-    )
+def serving(data: Path, log: Path, **variables: str) -> Process:
+    """Start `privyseal serve` on a directory, as somebody would who sets these variables."""
+    words = ["serve", "--data", data, "--listen", f"127.0.0.1:{free_port()}", "--workers", "1"]
+    kept = {name: value for name, value in base_environment().items() if name != "JOURNAL_STREAM"}
+    return Process([BIN / "privyseal", *words], environment={**kept, **variables}, log=log)
+
+
+def ready(process: Process) -> str:
+    """What it has printed when it is ready; then it is stopped."""
     output = process.wait_for(lambda output: "ready " in output)
-    password = (tmp_path / "data" / "admin.password").read_text()
-    assert len(password) > 16
-    assert password not in output
     process.stop()
+    return output
+
+
+def password_fits(data: Path, password: str) -> bool:
+    """Whether the database's administrator has this password."""
+    store = Store.in_directory(data)
+    with store.read() as connection:
+        admin = next(user for user in users.every(connection) if user.name == "admin")
+    store.close()
+    return verify_password(password, admin.password)
+
+
+def test_a_generated_password_is_shown_once(tmp_path: Path) -> None:
+    """At the first start, for a person at a terminal; it is the administrator's, and no later start says it again."""
+    data = tmp_path / "data"
+    printed = ready(serving(data, tmp_path / "1.log"))
+    shown = re.search(r"^user admin password (\S+) \(shown once\)$", printed, re.MULTILINE)
+    assert shown is not None
+    assert password_fits(data, shown[1])
+    assert "password" not in ready(serving(data, tmp_path / "2.log"))
+
+
+def test_a_generated_password_does_not_go_to_the_journal(tmp_path: Path) -> None:
+    """Under systemd it is a file for the administrator."""
+    data = tmp_path / "data"
+    output = ready(serving(data, tmp_path / "serve.log", JOURNAL_STREAM="8:1"))
+    password = (data / "admin.password").read_text()
+    assert password_fits(data, password)
+    assert password not in output
+
+
+def test_the_administrator_s_password_from_a_variable(tmp_path: Path) -> None:
+    """Taken at the first start, and not printed."""
+    data, password = tmp_path / "data", "chosen by the administrator"
+    output = ready(serving(data, tmp_path / "serve.log", PRIVYSEAL_ADMIN_PASSWORD=password))
+    assert password_fits(data, password)
+    assert password not in output
 
 
 def test_a_clock_behind_the_record_is_told(new_appliance: Callable[..., Appliance]) -> None:

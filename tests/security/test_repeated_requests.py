@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -14,8 +15,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from privyseal.rest.api import framework
+from support import acts
 from support.appliance import PIN, Appliance
 from support.postgresql import PostgreSQL
+from support.waiting import wait_until
 
 SIGN = "/cores/1/keys/release/sign"
 JSON = {"Content-Type": "application/json"}
@@ -48,9 +52,13 @@ def new_client(appliance: Appliance, user: str = "alice") -> httpx2.Client:
     return httpx2.Client(base_url=f"{appliance.url}/api/v1", auth=auth, verify=context, trust_env=False, timeout=60)
 
 
-def post(appliance: Appliance, path: str, body: dict[str, Any], key: str, user: str = "alice") -> httpx2.Response:
+def post(
+    appliance: Appliance, path: str, body: dict[str, Any] | None, key: str, user: str = "alice"
+) -> httpx2.Response:
     """Send a request on a new connection."""
     with new_client(appliance, user) as client:
+        if body is None:
+            return client.post(path, headers={"Idempotency-Key": key})
         return client.post(path, content=_bytes(body), headers={"Idempotency-Key": key, **JSON})
 
 
@@ -194,6 +202,127 @@ def test_twenty_at_once_make_one_rule(pair: Appliance) -> None:
     assert len({answer.json()["number"] for answer in answers}) == 1
     rules = pair.api("GET", "/rules?user=alice").json()["rules"]
     assert sum(rule["keys"] == body["keys"] for rule in rules) == 1
+
+
+NOT_KEPT = {
+    "/backup": "a stream is neither held back nor kept; a new one does no harm",
+    "/cores/{core}/login": "a ticket is kept nowhere: test_a_login_is_done_again",
+    "/cores/{core}/keys/{key}/decapsulate": "a secret is kept nowhere: test_key_operations.test_a_repeated_request",
+    "/cores/{core}/keys/{key}/decrypt": "as above",
+    "/cores/{core}/keys/{key}/derive": "as above",
+    "/cores/{core}/keys/{key}/encapsulate": "as above",
+    "/cores/{core}/keys/{key}/encrypt": "as above; who encrypts again gets another ciphertext",
+    "/provision": "it works once, and its answer is shown once",
+    "/unlock": "nobody is logged in whose request it could be",
+}
+"""The POSTs to which an idempotency key means nothing, each with its reason."""
+VOTES = {"approval:approve", "approval:refuse"}
+AGAIN = {"key:decrypt", "key:derive", "key:encrypt"}
+"""What is done again when it comes again, with the reason above."""
+STATING = re.compile(
+    r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-(recipient|certificate)))|appliance:lock"
+)
+"""PUT and DELETE say what shall be, however often; an appliance that is locked answers nobody."""
+EVERY_POST = sorted(
+    name for name in (acts.ADMINISTRATIVE | acts.KEYS | acts.MORE).keys() - AGAIN | VOTES if not STATING.fullmatch(name)
+)
+
+
+@pytest.fixture(scope="module")
+def for_acts(pair: Appliance) -> Appliance:
+    """The pair with what the table of acts needs, and carol, who approves."""
+    acts.prepare(pair)
+    pair.add_user("carol")
+    return pair
+
+
+def act(appliance: Appliance, name: str) -> acts.Asked:
+    """An act of the table, or a vote on a request that waits for one."""
+    if name not in VOTES:
+        return (acts.ADMINISTRATIVE | acts.KEYS | acts.MORE)[name](appliance)
+    guarded = acts.KEYS["key:disable"](appliance)
+    label = guarded.path.split("/")[4]
+    quorum = {"operation": "key:disable", "core": 1, "key": label, "needed": 1, "approvers": ["carol"]}
+    appliance.api("POST", "/quorums", quorum)
+    number = guarded.send(appliance).json()["approval"]
+    return acts.Asked("POST", f"/approvals/{number}/{name.split(':')[1]}", None, "carol")
+
+
+@pytest.mark.parametrize("name", EVERY_POST)
+def test_every_post_is_carried_out_once(for_acts: Appliance, name: str) -> None:
+    """Eight at once in two workers, as impatient clients send them: one answer for all, and one act in the record."""
+    asked = act(for_acts, name)
+    TRIED.add(asked.path)
+    wait_for_rotation(for_acts)
+    before = events(for_acts, lambda event: event["outcome"] == "done")
+    key = str(uuid.uuid4())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(for_acts, asked.path, asked.body, key, asked.user), range(8)))
+    assert {answer.is_success for answer in answers} == {True}, answers
+    assert len({without_secrets_shown_once(answer) for answer in answers}) == 1
+    after = events(for_acts, lambda event: event["outcome"] == "done")
+    assert len(after) - len(before) == (2 if name in ("key:sign-batch", "key:unwrap") else 1)
+
+
+TRIED: set[str] = set()
+
+
+def without_secrets_shown_once(answer: httpx2.Response) -> str:
+    """An answer's content but for what only the first one shows."""
+    shown = {"key_file", "shares", "token"}
+    document = answer.json() if answer.content else {}
+    return json.dumps({name: value for name, value in document.items() if name not in shown}, sort_keys=True)
+
+
+def wait_for_rotation(appliance: Appliance) -> None:
+    """Let a rotation of the domain key end: it writes events of its own."""
+    wait_until(lambda: not appliance.api("GET", "/domain-key").json()["rotating"])
+
+
+def test_no_post_is_forgotten(for_acts: Appliance) -> None:
+    """Each POST of the API is in the table, or has a reason why not; `lock` ends what could be asked again."""
+    assert for_acts
+    posts = {path.removeprefix("/api/v1") for path, verbs in framework().openapi()["paths"].items() if "post" in verbs}
+    patterns = {path: re.compile(re.sub(r"\{[a-z]+\}", "[^/]+", path)) for path in posts - NOT_KEPT.keys() - {"/lock"}}
+    assert [path for path, pattern in patterns.items() if not any(pattern.fullmatch(one) for one in TRIED)] == []
+
+
+def test_a_repetition_uses_nothing_up(for_acts: Appliance) -> None:
+    """A key with two uses signs twice, however often each request comes to whichever worker."""
+    label = acts.new_name()
+    body = {"label": label, "type": "ec:P-256", "pin": PIN, "policy": {"max_uses": 2}}
+    for_acts.api("POST", "/cores/1/keys", body)
+    for _ in range(2):
+        key = str(uuid.uuid4())
+        answers = [post(for_acts, f"/cores/1/keys/{label}/sign", FIXED, key) for _ in range(6)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+    assert post(for_acts, f"/cores/1/keys/{label}/sign", FIXED, str(uuid.uuid4())).status_code == 403
+
+
+FIXED = {"digest": base64.b64encode(bytes(32)).decode(), "hash": "SHA-256", "pin": PIN}
+
+
+def test_two_nodes_share_their_answers(postgresql: PostgreSQL, new_appliance: Callable[..., Appliance]) -> None:
+    """Two appliances on one database: what one has done, the other answers again; tickets and keys are shared too."""
+    database = postgresql.new_database()
+    first = new_appliance("--workers", "1", "--database", database)
+    acts.prepare(first)
+    first.add_user("alice")
+    first.add_rule("alice")
+    first.add_key("release")
+    second = new_appliance("--workers", "1", "--database", database, "--key-file", str(first.data / "unlock.key"))
+    second.passwords = first.passwords
+    body, key = sign_body(), str(uuid.uuid4())
+    answers = [post(one, SIGN, body, key) for one in (first, second, first)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert signatures(first, body).count("done") == 1
+    asked, key = acts.MORE["key:generate"](first), str(uuid.uuid4())
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda one: post(one, asked.path, asked.body, key, asked.user), [first, second] * 4))
+    assert {answer.status_code for answer in made} == {201}
+    assert len({answer.json()["id"] for answer in made}) == 1
 
 
 def test_users_do_not_share_keys(pair: Appliance) -> None:

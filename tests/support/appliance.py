@@ -24,12 +24,15 @@ PIN = "12345678"
 class Appliance:
     """One running appliance with its administrator `admin` and the users that tests add."""
 
-    def __init__(self, directory: Path, *arguments: str, program: Path = BIN / "privyseal") -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, program: Path = BIN / "privyseal", address: str = "127.0.0.1"
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.data = directory / "data"
         self.arguments = arguments
         self.program = program
+        self.address = address
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.passwords = dict(PASSWORDS)
@@ -53,7 +56,7 @@ class Appliance:
         log = self.directory / "serve.log"
         log.unlink(missing_ok=True)
         self.process = Process(
-            [self.program, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments],
+            [self.program, "serve", "--data", self.data, "--listen", f"{self.address}:{self.port}", *self.arguments],
             environment={
                 **base_environment(),
                 **self.variables,

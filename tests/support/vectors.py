@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-_FIELD = re.compile(r"(\w+) = ?(.*)")
+_FIELD = re.compile(r"(\w+) *= ?(.*)")
 
 
 def lines(path: str, folder: str = "asymmetric") -> Iterator[str]:

@@ -81,7 +81,8 @@ impl ConfigurationError {
         ConfigurationError { text, log_level: 0, log_output: None }
     }
 
-    /// The log that the file names, for the host to find out why it has no slots. Silent where the file is no JSON.
+    /// The log that the file names, for the host to find out why it has no slots; of a file that is no JSON, the log
+    /// that it seems to name.
     pub fn log(&self) -> Log {
         Log::open(self.log_level, self.log_output.as_deref())
     }
@@ -191,7 +192,7 @@ fn is_secure(vector: &[u8]) -> bool {
 
 /// The configuration that `text` means. The error has no file name in front yet.
 fn from_text(text: &str, folder: &Path) -> Result<Configuration, ConfigurationError> {
-    let mut entries = lenient_json::parse(text).map_err(ConfigurationError::new)?;
+    let mut entries = lenient_json::parse(text).map_err(|error| unreadable(error, text, folder))?;
     // The log goes first, so that what is wrong with the others can be written down.
     entries.sort_by_key(|(name, _)| !name.starts_with("log_"));
     let mut configuration = defaults();
@@ -202,6 +203,21 @@ fn from_text(text: &str, folder: &Path) -> Result<Configuration, ConfigurationEr
             Err(ConfigurationError { text, log_level, log_output })
         }
     }
+}
+
+/// The error of a text that is no JSON, with the log that an entry in it seems to name: a host with a lost quotation
+/// mark has no other way to hear of it.
+fn unreadable(error: String, text: &str, folder: &Path) -> ConfigurationError {
+    let is_around = |c: char| c.is_whitespace() || c == '"' || c == '}' || lenient_json::is_typographic(c);
+    let entry = |name| {
+        text.split(['\n', ',']).find_map(|part| {
+            let (before, value) = part.split_once(':')?;
+            (before.trim_matches(|c| is_around(c) || c == '{') == name).then(|| value.trim_matches(is_around))
+        })
+    };
+    let log_level = entry("log_level").and_then(|level| level.parse().ok()).unwrap_or(0);
+    let log_output = entry("log_output").and_then(|path| file(Value::from(path), folder).ok());
+    ConfigurationError { text: error, log_level, log_output }
 }
 
 fn defaults() -> Configuration {
@@ -392,6 +408,21 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(log).unwrap().matches("'slots' must be").count(), 2);
         assert!(!with("{").unwrap_err().log().is_on(1));
+    }
+
+    #[test]
+    fn a_text_that_is_no_json_may_still_say_where_its_log_is() {
+        let folder = Path::new("/nowhere");
+        for text in [
+            "{\n  \u{201c}log_level\u{201d}: 3,\n  \u{201c}log_output\u{201d}: \u{201c}a.log\u{201d},\n}",
+            r#"{"url" "x", "log_level": 3, "log_output": "a.log"}"#,
+            "\"log_output\": \"/nowhere/a.log\"\n, log_level : 3 }",
+        ] {
+            let error = from_text(text, folder).unwrap_err();
+            assert_eq!((error.log_level, error.log_output), (3, Some(PathBuf::from("/nowhere/a.log"))), "{text}");
+        }
+        let error = from_text(r#"{"my_log_level": 3, "pass": "log_level", "log_output": 1"#, folder).unwrap_err();
+        assert_eq!(error.log_level, 0);
     }
 
     #[test]

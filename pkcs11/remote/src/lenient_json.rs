@@ -68,7 +68,7 @@ fn explain(error: &serde_json::Error, text: &str) -> String {
     format!("line {line}, column {}: this is not JSON", error.column())
 }
 
-fn is_typographic(character: char) -> bool {
+pub(crate) fn is_typographic(character: char) -> bool {
     TYPOGRAPHIC.contains(character)
 }
 

@@ -141,6 +141,20 @@ struct ProblemDocument {
     title: String,
     #[serde(default)]
     detail: String,
+    /// The command that makes the access rule that is missing, where one would help.
+    #[serde(default)]
+    missing_rule: Option<String>,
+}
+
+impl ProblemDocument {
+    /// What is wrong, and what would mend it.
+    fn words(self) -> String {
+        let words = if self.detail.is_empty() { self.title } else { self.detail };
+        match self.missing_rule {
+            Some(command) if !words.contains(&command) => format!("{words}; an administrator types: {command}"),
+            _ => words,
+        }
+    }
 }
 
 /// The refusal in a response that is none of 2xx.
@@ -149,9 +163,7 @@ fn problem(response: &Response) -> Error {
     let document: Option<ProblemDocument> = serde_json::from_slice(&response.body).ok();
     let known = document.and_then(|document| Some((document.kind.strip_prefix(PROBLEM)?.to_owned(), document)));
     match known {
-        Some((name, ProblemDocument { title, detail, .. })) => {
-            Error::Problem { name, status, detail: if detail.is_empty() { title } else { detail } }
-        }
+        Some((name, document)) => Error::Problem { name, status, detail: document.words() },
         None => Error::Problem {
             name: format!("http-{status}"),
             status,

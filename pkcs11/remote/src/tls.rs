@@ -11,7 +11,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use sha2::{Digest as _, Sha256};
@@ -45,6 +47,10 @@ pub(crate) fn explain(error: &rustls::Error, host: &str) -> Error {
     let text = match error {
         rustls::Error::InvalidCertificate(reason) => certificate_problem(reason, host),
         rustls::Error::InvalidMessage(_) => return Error::Unreachable(format!("{host} does not speak TLS")),
+        // In TLS 1.3 this comes with the first answer; an appliance knows the certificates that were registered only.
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
+            format!("{host} does not take the certificate in client_cert: it is registered for nobody there")
+        }
         rustls::Error::AlertReceived(alert) => format!("{host} refused the connection: {alert:?}"),
         other => format!("{host}: {other}"),
     };

@@ -46,7 +46,7 @@ errors! {
     DeviceRemoved = CKR_DEVICE_REMOVED,
     EncryptedDataInvalid = CKR_ENCRYPTED_DATA_INVALID,
     EncryptedDataLenRange = CKR_ENCRYPTED_DATA_LEN_RANGE,
-    /// No interface has the name, version and flags that were asked for.
+    /// No interface has the name, version and flags that were asked for; or the appliance wants us to wait.
     FunctionFailed = CKR_FUNCTION_FAILED,
     FunctionNotParallel = CKR_FUNCTION_NOT_PARALLEL,
     FunctionNotSupported = CKR_FUNCTION_NOT_SUPPORTED,
@@ -108,7 +108,9 @@ fn from_problem(name: &str, detail: &str) -> Error {
         // The label is another key's, or the key's end has begun.
         "conflict" => Error::AttributeValueInvalid,
         "pin-incorrect" => Error::PinIncorrect,
-        "pin-locked" | "too-many-attempts" => Error::PinLocked,
+        "pin-locked" => Error::PinLocked,
+        // The PIN or password was not tried: it may be tried again in a moment, which a locked one may not.
+        "too-many-attempts" => Error::FunctionFailed,
         // The PIN of the login is another key's, or the login has ended and cannot be renewed.
         "pin-required" | "ticket-invalid" => Error::UserNotLoggedIn,
         "invalid-body" if detail.contains("digest") => Error::DataLenRange,
@@ -129,6 +131,7 @@ mod tests {
     #[test]
     fn problems_become_their_codes() {
         assert_eq!(problem("pin-locked", "").name(), "CKR_PIN_LOCKED");
+        assert_eq!(problem("too-many-attempts", ""), Error::FunctionFailed);
         assert_eq!(problem("pin-required", ""), Error::UserNotLoggedIn);
         assert_eq!(problem("invalid-body", "body.digest: too long"), Error::DataLenRange);
         assert_eq!(problem("invalid-body", "body.salt_length: too large"), Error::MechanismParamInvalid);

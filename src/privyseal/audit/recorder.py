@@ -67,7 +67,11 @@ class Recorder:
         self._commits = commits
         self._kept = 1  # so that a first cleaning comes, also after a restart
         self._clean_at = time.monotonic()
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._turn: list[
+            _Entry
+        ] = []  # of this turn of the event loop; handing each over would wake the thread for each
+        self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
+        self._put = self._taken = 0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -80,38 +84,51 @@ class Recorder:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
-        self._queue.put(_Entry(new, basis, loop, done, keep))
+        self._add(_Entry(new, basis, loop, done, keep))
         return await done
+
+    def _add(self, entry: _Entry) -> None:
+        if not self._turn:
+            entry.loop.call_soon(self._hand_over)
+        self._turn.append(entry)
+
+    def _hand_over(self) -> None:
+        if self._turn:
+            self._put += len(self._turn)
+            self._queue.put(self._turn)
+            self._turn = []
 
     @property
     def waiting(self) -> int:
         """How many entries wait for a commit."""
-        return self._queue.qsize()
+        return self._put - self._taken
 
     def withhold(self, new: Sequence[Event]) -> None:
         """Record signatures that were made and are not given out, without waiting for it."""
         loop = asyncio.get_running_loop()
         nobody: asyncio.Future[int] = loop.create_future()
         nobody.cancel()
-        self._queue.put(_Entry(_as_withheld(new), None, loop, nobody))
+        self._add(_Entry(_as_withheld(new), None, loop, nobody))
 
     def close(self) -> None:
         """Write what is queued, then end the thread."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         last = False
-        while not last and (entry := self._queue.get()) is not None:
-            group, last = self._gather(entry)
+        while not last and (first := self._queue.get()) is not None:
+            group, last = self._gather(first)
+            self._taken += len(group)
             self._commit(group)
         if self._owed:
             with contextlib.suppress(Exception):  # the database is still away; there will be a gap, and it will show
                 self._write([])
 
-    def _gather(self, entry: _Entry) -> tuple[list[_Entry], bool]:
+    def _gather(self, group: list[_Entry]) -> tuple[list[_Entry], bool]:
         """Take all that waits; the second value says whether the end is among it."""
-        group, count = [entry], len(entry.events)
+        count = sum(len(entry.events) for entry in group)
         while count < _GROUP_MAX:
             try:
                 following = self._queue.get_nowait()
@@ -119,8 +136,8 @@ class Recorder:
                 break
             if following is None:
                 return group, True
-            group.append(following)
-            count += len(following.events)
+            group += following
+            count += sum(len(entry.events) for entry in following)
         return group, False
 
     def _commit(self, group: list[_Entry]) -> None:

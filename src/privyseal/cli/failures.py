@@ -66,6 +66,15 @@ def _hint(error: errors.ClientError, user: str | None) -> str | None:
         return f"an administrator types: privyseal user unlock {user or 'NAME'}"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:.0f} s"
-    if isinstance(error, errors.UnauthenticatedError) and error.detail.startswith(("credential", "the credential")):
-        return "check PRIVYSEAL_CREDENTIAL_FILE or credential_file; `privyseal credential create` makes a new one"
+    if isinstance(error, errors.UnauthenticatedError) and (hint := _way_in(error.detail)):
+        return hint
     return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), None)
+
+
+def _way_in(detail: str) -> str | None:
+    """What to check when it was no password that did not let somebody in."""
+    if detail.startswith(("credential", "the credential")):
+        return "check PRIVYSEAL_CREDENTIAL_FILE or credential_file; `privyseal credential create` makes a new one"
+    if detail.startswith("certificate ") or "the certificate of this host" in detail:
+        return "check client_cert and client_key; an administrator types: privyseal user certificate add NAME FILE"
+    return None

@@ -18,6 +18,7 @@ COMMANDS = {
     "approval": "See, approve and refuse what waits for approval.",
     "audit": "Read the record, and check that nobody has rewritten it.",
     "backup": "Make backups, and say who can open them.",
+    "bench": "Measure how fast this appliance signs for this host.",
     "completion": "Print the completion script of a shell.",
     "core": "Make, list and change cores.",
     "credential": "Make, list and revoke tokens that stand for users.",

@@ -1,5 +1,7 @@
 """`privyseal user`: accounts of people and machines."""
 
+from pathlib import Path
+
 import click
 
 from privyseal.cli import output, secrets
@@ -93,6 +95,56 @@ def unlock(session: Session, name: str) -> None:
     with appliance(session) as there:
         there.unlock_user(name)
     output.note(session, f"user {name} is unlocked")
+
+
+@command.group("certificate", cls=Group)
+def certificate() -> None:
+    """Certificates with which users log in instead of a password (mutual TLS)."""
+
+
+@certificate.command("add", examples=["privyseal user certificate add build-host build-host.pem"])
+@click.argument("user", metavar="NAME")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@pass_session
+def add_certificate(session: Session, user: str, file: Path) -> None:
+    """Let a user log in with the certificate in a PEM file, and with this one only. Its private key is not sent."""
+    pem = file.read_text(encoding="ascii", errors="replace")
+    with appliance(session) as there:
+        made = there.add_certificate(user, pem)
+    if not output.document(session, made.document):
+        output.record(
+            {
+                "user": made.user,
+                "certificate": made.fingerprint,
+                "subject": made.subject,
+                "valid from": made.not_before,
+                "valid until": made.not_after,
+                "state": made.state,
+            }
+        )
+
+
+@certificate.command("list", examples=["privyseal user certificate list build-host"])
+@click.argument("user", metavar="NAME")
+@pass_session
+def list_certificates(session: Session, user: str) -> None:
+    """List a user's certificates."""
+    with appliance(session) as there:
+        found = there.certificates(user)
+    if not output.document(session, {"certificates": [one.document for one in found]}):
+        rows = [(one.fingerprint, one.subject, one.state, one.not_before, one.not_after) for one in found]
+        output.table(("CERTIFICATE", "SUBJECT", "STATE", "VALID FROM", "VALID UNTIL"), rows)
+
+
+@certificate.command("remove", examples=["privyseal user certificate remove build-host sha256:5f70…"])
+@click.argument("user", metavar="NAME")
+@click.argument("fingerprint")
+@pass_session
+def remove_certificate(session: Session, user: str, fingerprint: str) -> None:
+    """End the use of a certificate at once, also on open connections."""
+    with appliance(session) as there:
+        there.remove_certificate(user, fingerprint)
+    output.note(session, f"the certificate logs {user} in no more")
 
 
 def _show(session: Session, user: User) -> None:

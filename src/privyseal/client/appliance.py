@@ -25,6 +25,7 @@ from privyseal.client.records import (
     Approval,
     BackupRecipient,
     Checkpoint,
+    ClientCertificate,
     Core,
     Credential,
     Document,
@@ -40,6 +41,7 @@ from privyseal.client.records import (
     take_objects,
     take_or_none,
 )
+from privyseal.client.trust import certificates_only
 from privyseal.client.unlocking import DomainKeyStatus, NewUnlockSlot, Unlocking, UnlockSlot, take_object
 
 
@@ -195,6 +197,27 @@ class Appliance:
     def change_password(self, *, old: str, new: str) -> None:
         """Change the caller's own password."""
         self._connection.request("PUT", "/users/me/password", body={"old": old, "new": new})
+
+    def certificates(self, user: str) -> list[ClientCertificate]:
+        """A user's client certificates; for those who are no administrators, their own."""
+        document = self._connection.request("GET", f"{_user(user)}/certificates").document()
+        return [ClientCertificate.read(each) for each in take_objects(document, "certificates")]
+
+    def add_certificate(self, user: str, pem: str) -> ClientCertificate:
+        """Let a user log in with a certificate.
+
+        Args:
+            user: whose it is.
+            pem: the text of a file that holds it. Only certificates in it are sent: a private key beside them is not.
+        """
+        body = {"certificate": certificates_only(pem)}
+        return ClientCertificate.read(
+            self._connection.request("POST", f"{_user(user)}/certificates", body=body).document()
+        )
+
+    def remove_certificate(self, user: str, fingerprint: str) -> None:
+        """End the use of a certificate at once."""
+        self._connection.request("DELETE", f"{_user(user)}/certificates/{path_part(fingerprint)}")
 
     def credentials(self, *, user: str | None = None) -> list[Credential]:
         """The credentials: for administrators all, or those of `user`; for others their own."""
@@ -391,9 +414,21 @@ class Appliance:
         """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
         return self._connection.download("POST", "/backup")
 
-    def explain_access(self, *, user: str, core: int | str, operation: str, key: str | None = None) -> Explanation:
-        """Why `user` may or may not do `operation` with `key` in `core`."""
-        query = {"user": user, "core": core, "operation": operation, "key": key}
+    def explain_access(
+        self,
+        *,
+        user: str,
+        operation: str,
+        core: int | str | None = None,
+        key: str | None = None,
+        credential: str | None = None,
+    ) -> Explanation:
+        """Why `user` may or may not do `operation`, with `key` in `core` where it is about one.
+
+        Args:
+            credential: id of the credential that is used; None for the password.
+        """
+        query = {"user": user, "core": core, "operation": operation, "key": key, "credential": credential}
         return Explanation.read(self._connection.request("GET", "/access/explain", query=query).document())
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Event]:

@@ -31,6 +31,7 @@ from privyseal.client.configuration import API_PATH, Configuration, read_secret
 MAX_ANSWER = 64 * 1024 * 1024
 _LONGEST_PAUSE = 5.0
 _FIRST_REFUSAL_STATUS = 400
+_CERTIFICATE_ALERTS = {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"}
 _SUCCESS = range(200, 300)
 _NEXT_NODE = (errors.UnreachableError, errors.UnavailableError, errors.ApplianceLockedError)
 _NEXT_ROUND = (errors.UnreachableError, errors.UnavailableError)
@@ -310,10 +311,24 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
     if isinstance(error, httpx2.TimeoutException):
         return errors.TimedOutError(f"{url} did not answer within {timeout:g} seconds")
     if isinstance(error, httpx2.ConnectError):
-        return _from_tls(error, url) or errors.UnreachableError(f"{url} cannot be reached: {error}")
+        return (
+            _from_tls(error, url)
+            or _from_alert(error, url)
+            or errors.UnreachableError(f"{url} cannot be reached: {error}")
+        )
+    if (refused := _from_alert(error, url)) is not None:
+        return refused
     if isinstance(error, httpx2.RemoteProtocolError) and "disconnected" not in str(error):
         return errors.UnexpectedAnswerError(f"{url} does not speak HTTP as we know it: {error}")
     return errors.UnreachableError(f"{url} cut the connection: {error or type(error).__name__}")
+
+
+def _from_alert(error: BaseException, url: str) -> errors.ClientError | None:
+    """What the appliance's TLS has against this host's certificate. In TLS 1.3 it says so when we read its answer."""
+    reasons = {cause.reason for cause in _causes(error) if isinstance(cause, ssl.SSLError)}
+    if reasons.isdisjoint(_CERTIFICATE_ALERTS):
+        return None
+    return errors.UnauthenticatedError(f"{url} does not take the certificate of this host: it is registered for nobody")
 
 
 def _from_tls(error: BaseException, url: str) -> errors.ClientError | None:

@@ -275,6 +275,39 @@ class User(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate(_Record):
+    """A certificate with which a user logs in instead of a password (mutual TLS).
+
+    Attributes:
+        fingerprint: `sha256:` and the hexadecimal SHA-256 of its DER.
+        subject: as in RFC 4514.
+        state: `active`, `expired` or `not yet valid`.
+    """
+
+    fingerprint: str
+    user: str
+    subject: str
+    not_before: datetime
+    not_after: datetime
+    state: str
+    created: datetime
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From a ClientCertificate of docs/reference/rest.md."""
+        return cls(
+            fingerprint=take(document, "fingerprint", str),
+            user=take(document, "user", str),
+            subject=take(document, "subject", str),
+            not_before=take_time(document, "not_before"),
+            not_after=take_time(document, "not_after"),
+            state=take(document, "state", str),
+            created=take_time(document, "created"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential(_Record):
     """A bearer token that stands for a user.
 
@@ -489,6 +522,7 @@ class Explanation(_Record):
 
     Attributes:
         group: the group that the rule is for, None when it is for the user.
+        conditions: what else has to be true where it is allowed, a sentence each.
     """
 
     allowed: bool
@@ -496,6 +530,7 @@ class Explanation(_Record):
     rule: int | None
     missing_rule: str | None
     group: str | None = None
+    conditions: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -506,6 +541,7 @@ class Explanation(_Record):
             rule=take_or_none(document, "rule", int),
             missing_rule=take_or_none(document, "missing_rule", str),
             group=take_or_none(document, "group", str),
+            conditions=tuple(map(str, document.get("conditions") or ())),
             document=document,
         )
 

@@ -7,6 +7,7 @@ name is checked in all of them. TLS 1.2 is the oldest version spoken.
 
 import contextlib
 import hashlib
+import re
 import socket
 import ssl
 import sys
@@ -15,7 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from privyseal.client.configuration import Configuration
-from privyseal.client.errors import CertificateError, ConfigurationError, TimedOutError, UnreachableError
+from privyseal.client.errors import (
+    CertificateError,
+    ConfigurationError,
+    InvalidInputError,
+    TimedOutError,
+    UnreachableError,
+)
 
 
 def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
@@ -38,6 +45,18 @@ def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
         raise ConfigurationError(f"{' or '.join(files) or 'the certificates'}: cannot be used: {error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def certificates_only(pem: str) -> str:
+    """The certificates in a PEM text, without what stands beside them: often a private key.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if not blocks:
+        raise InvalidInputError("this holds no PEM certificate")
+    return "".join(f"{block}\n" for block in blocks)
 
 
 def fingerprint(certificate: bytes) -> str:

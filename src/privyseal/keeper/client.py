@@ -67,6 +67,7 @@ class KeeperClient:
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._queue: list[tuple[int, Request]] = []
         self._in_flight = False
+        self._to_flush = False
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
@@ -96,7 +97,9 @@ class KeeperClient:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._queue.append((number, request))
-        self._flush()
+        if not (self._in_flight or self._to_flush):
+            self._to_flush = True
+            asyncio.get_running_loop().call_soon(self._flush_turn)
         answer = await future
         if isinstance(answer, expected):
             return answer
@@ -112,6 +115,11 @@ class KeeperClient:
         if self._reader_task is not None:
             self._reader_task.cancel()
         self._drop()
+
+    def _flush_turn(self) -> None:
+        """Send what came in one turn of the event loop in one frame."""
+        self._to_flush = False
+        self._flush()
 
     def _flush(self) -> None:
         if self._in_flight or not self._queue or self._writer is None:

@@ -72,7 +72,8 @@ class Role(enum.Enum):
 class User:
     """A person or a machine with an account. `password` is an Argon2id PHC string, never shown.
 
-    `scope` is what a credential leaves of what the user may; None for who logged in with a password.
+    `scope` is what a credential leaves of what the user may; None for who logged in with a password or certificate.
+    `certificate` is the fingerprint of the client certificate that the user came with, None for all others.
     """
 
     number: int
@@ -81,6 +82,14 @@ class User:
     password: str
     created: datetime
     scope: "Scope | None" = None
+    certificate: str | None = None
+
+    @property
+    def way_in(self) -> str | None:
+        """What the user came with in a password's place, in the record's words."""
+        if self.scope is not None:
+            return f"credential {self.scope.credential}"
+        return None if self.certificate is None else f"certificate sha256:{self.certificate}"
 
     def __repr__(self) -> str:
         """Leave the password hash out of every log and traceback."""

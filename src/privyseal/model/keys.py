@@ -191,6 +191,11 @@ class Key:
     tags: tuple[str, ...] = ()
     object_id: str = ""
 
+    def __post_init__(self) -> None:
+        """Let a key that nobody gave an object id be known by its id."""
+        if not self.object_id:
+            object.__setattr__(self, "object_id", self.id)
+
     @property
     def state(self) -> str:
         """Whether it may be used: `active`, `disabled`, or `scheduled` for destruction."""

@@ -18,12 +18,14 @@ from privyseal.keeper import sealing
 from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import AccessRule, Group, User
 from privyseal.model.approvals import Quorum
+from privyseal.model.certificates import KnownCertificate
 from privyseal.model.cores import Core
 from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
 from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
-from privyseal.store import approvals, attempts, cores, credentials, groups, users
+from privyseal.store import approvals, attempts, client_certificates, cores, credentials, groups, users
+from privyseal.store.bell import Bell
 from privyseal.store.store import Store, generation
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
@@ -39,6 +41,7 @@ class Snapshot:
 
     Attributes:
         rules: by user name and core number, those of groups with each member's.
+        certificates: by fingerprint.
         guarded: subjects with so many failures that no attempt at them may skip the counting.
         keys: what was looked up since, by core number and the name that it was asked for. They end with the snapshot,
             so that no key outlives a change; one that is newer than the snapshot is refused by the record.
@@ -53,6 +56,7 @@ class Snapshot:
     credentials: Mapping[str, KnownCredential] = field(default_factory=dict)
     keys: "dict[tuple[int, str], KnownKey]" = field(default_factory=dict, repr=False)
     groups: Mapping[str, Group] = field(default_factory=dict)
+    certificates: Mapping[str, KnownCertificate] = field(default_factory=dict)
 
     def core(self, ref: str) -> Core:
         """Find a core by number or name; raises NotFoundError."""
@@ -126,6 +130,7 @@ class Appliance:
         node: empty until it is provisioned.
         certificate: the file of the TLS certificate.
         kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
+        bell: tells the workers' TLS that client certificates have changed.
     """
 
     node: str
@@ -142,6 +147,7 @@ class Appliance:
     last_uses: LastUses = field(default_factory=LastUses, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    bell: Bell = field(default_factory=Bell, repr=False)
 
     @property
     def is_operational(self) -> bool:
@@ -183,6 +189,10 @@ def load(store: Store) -> Snapshot:
             quorums=tuple(approvals.every_quorum(connection)),
             groups=found,
             credentials={one.id: KnownCredential.of(one, accounts[one.user]) for one in credentials.every(connection)},
+            certificates={
+                one.fingerprint: KnownCertificate.of(one, accounts[one.user])
+                for one in client_certificates.every(connection)
+            },
         )
 
 

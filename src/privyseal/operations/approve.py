@@ -7,7 +7,7 @@ transaction that carries the act out, so that neither can be there without the o
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -24,6 +24,7 @@ from privyseal.errors import (
 from privyseal.model.access import Decision, Operation
 from privyseal.model.approvals import Approval, ApprovalState, Quorum
 from privyseal.model.event import Event, Outcome
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.look import look
 from privyseal.operations.perform import Act, Caller
@@ -66,28 +67,45 @@ def use(connection: Connection, approval: int | None) -> None:
         raise StaleDecisionError("the approval was used or refused meanwhile")
 
 
-async def record(appliance: Appliance, caller: Caller, new: Sequence[Event], approval: int | None) -> int:
+async def record(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    new: Sequence[Event],
+    approval: int | None,
+    result: Callable[[int], object],
+) -> int:
     """Write events and use up the approval of what they tell of; gives the number of the first event.
+
+    Args:
+        result: what the operation gives with that number, for a request that comes again.
 
     Raises StaleDecisionError, UnavailableError.
     """
     basis = caller.snapshot.generation
     if approval is None:
-        return await appliance.recorder.record(new, basis)
+        return await appliance.recorder.record(new, basis, act.keeps(result))
 
     def run() -> int:
         with appliance.store.write() as connection:
             if generation(connection) != basis:
                 raise StaleDecisionError("rules, users or keys have changed")
+            repeat.claim(connection, act.repeat)
             use(connection, approval)
-            return events.append(connection, new)
+            number = events.append(connection, new)
+            repeat.keep(connection, act.repeat, result(number))
+            return number
 
     return await asyncio.to_thread(run)
 
 
-def subject(caller: Caller, act: Act, wanted: Wanted) -> str:
-    """Give the digest that binds an approval: who asks for which operation on which key with which parameters."""
-    content = (caller.user.name, act.operation, act.core, act.key, wanted.parts)
+def subject(caller: Caller, act: Act, quorum: Quorum, wanted: Wanted) -> str:
+    """Give the digest that binds an approval: who asks whom for which operation on which key with which parameters.
+
+    Users and quorums by more than name and number, which another one may have after they are gone.
+    """
+    people = (caller.user.number, caller.user.name, caller.user.created, quorum.number, quorum.created)
+    content = (people, act.operation, act.core, act.key, wanted.parts)
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
@@ -99,13 +117,13 @@ def words_for(mechanism: str, inputs: Sequence[bytes], *, digests: bool) -> str:
 
 
 def _find_or_request(appliance: Appliance, caller: Caller, act: Act, quorum: Quorum, wanted: Wanted) -> Approval:
-    bound = subject(caller, act, wanted)
+    bound = subject(caller, act, quorum, wanted)
     with appliance.store.write() as connection:
         found = approvals.open_request(connection, quorum, caller.user.name, bound)
         if found is not None:
             return found
         made = approvals.request(connection, quorum, _blank(caller, act, quorum, bound, wanted.words))
-        asked = Act("approval:request", act.core, act.key, act.mechanism, credential=act.credential)
+        asked = Act("approval:request", act.core, act.key, act.mechanism, way_in=act.way_in)
         reason = f"request {made.number} for {act.operation}"
         events.append(connection, [asked.event(appliance, caller.user.name, Outcome.DONE, reason=reason)])
         return made
@@ -153,13 +171,15 @@ async def decide_approval(appliance: Appliance, caller: Caller, act: Act, number
 
     def run() -> Approval:
         with appliance.store.write() as connection:
+            repeat.claim(connection, act.repeat)
             present = _require_waiting(approvals.get(connection, number), number)
             if caller.user.name in present.approved:
                 raise ConflictError(f"you have approved request {number} already")
             approvals.vote(connection, number, caller.user.name, agrees=agrees)
             events.append(connection, [event])
-            after = approvals.get(connection, number)
-            return present if after is None else after
+            after = approvals.get(connection, number) or present
+            repeat.keep(connection, act.repeat, after)
+            return after
 
     return await asyncio.to_thread(run)
 

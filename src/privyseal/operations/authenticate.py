@@ -1,6 +1,8 @@
 """Who is calling: a user name and password, verified with Argon2id once and recognised by a keyed hash after that.
 
-Or a credential, whose random secret needs no more than a plain hash: see `operations.bearer`.
+Or a credential, whose random secret needs no more than a plain hash: see `operations.bearer`. Or a client certificate,
+whose private key TLS has asked for already: see `operations.certificate`. A header that came goes before a certificate:
+who says who he is means that.
 
 A header is recognised only from the address it was verified from. So an attacker elsewhere meets the counting and its
 delays at every guess, while hosts that are known keep working.
@@ -18,17 +20,25 @@ from privyseal.model.access import User
 from privyseal.operations.appliance import Appliance, Snapshot
 from privyseal.operations.attempt import attempt
 from privyseal.operations.bearer import named, refuse, standing
+from privyseal.operations.certificate import unregistered, valid
 
 _REFUSED = "the user name or the password is not right"
 
 
 @dataclass(slots=True)
 class Credentials:
-    """What a request brought to say who it is. `name` is for the record: known once the header was read."""
+    """What a request brought to say who it is.
+
+    Attributes:
+        header: the value of `Authorization`.
+        name: for the record; known once the header was read.
+        certificate: the fingerprint of the client certificate whose key the other end of the connection has.
+    """
 
     header: str | None
     peer: str
     name: str = "anonymous"
+    certificate: str | None = None
 
     def __repr__(self) -> str:
         """Show the name alone."""
@@ -38,7 +48,7 @@ class Credentials:
 async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Credentials) -> User:
     """Give the calling user; raises UnauthenticatedError or TooManyAttemptsError."""
     if credentials.header is None:
-        raise UnauthenticatedError("log in with a user name and password (HTTP Basic) or a credential (Bearer)")
+        return await _by_certificate(appliance, snapshot, credentials)
     token = bearer(credentials.header)
     if token is not None:
         return await _by_token(appliance, snapshot, credentials, token)
@@ -58,6 +68,21 @@ async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Cr
     if user is not None:
         credentials.name = user.name
     return await _once(appliance, (snapshot.generation, mark), lambda: _verify(appliance, user, basic.password, mark))
+
+
+async def _by_certificate(appliance: Appliance, snapshot: Snapshot, credentials: Credentials) -> User:
+    """Give the user for whom the connection's certificate is registered."""
+    if credentials.certificate is None:
+        raise UnauthenticatedError(
+            "log in with a user name and password (HTTP Basic), a credential (Bearer) or a client certificate (TLS)"
+        )
+    known = snapshot.certificates.get(credentials.certificate)
+    if known is None:
+        if await appliance.current() is not snapshot:  # it may have been registered a moment ago
+            raise StaleDecisionError("rules, users or keys have changed")
+        raise unregistered(credentials.certificate)
+    credentials.name = known.user.name
+    return valid(known)
 
 
 async def _by_token(appliance: Appliance, snapshot: Snapshot, credentials: Credentials, token: str) -> User:

@@ -44,4 +44,8 @@ async def export_key(
 
     answer = await use(appliance, caller, known, secret, request, frames.Exported)
     done = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
-    return Exported(answer.wrapped, await record(appliance, caller, [done], approval))
+
+    def exported(number: int) -> Exported:
+        return Exported(answer.wrapped, number)
+
+    return exported(await record(appliance, caller, act, [done], approval, exported))

@@ -129,7 +129,7 @@ def made_key(made: frames.Generated, named: Named) -> Key:
         version=record.version,
         created=now(),
         tags=named.tags,
-        object_id=named.object_id or record.id,
+        object_id=named.object_id or "",
     )
 
 

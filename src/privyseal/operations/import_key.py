@@ -8,10 +8,11 @@ from typing import Any
 
 from privyseal.access.decide import missing_entry
 from privyseal.access.scope import outside_core
-from privyseal.errors import AccessRefusedError
+from privyseal.errors import AccessRefusedError, InvalidRequestError
 from privyseal.model.access import Decision, Operation, Role
 from privyseal.model.event import Outcome
 from privyseal.model.keys import Key
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import require_entry
 from privyseal.operations.generate_key import Named, keep, place_for
@@ -45,9 +46,10 @@ async def new_import_key(appliance: Appliance, caller: Caller, act: Act, core_re
         command = missing_entry(caller.user.name, Operation.KEY_IMPORT, core.number)
         raise AccessRefusedError(Decision(allowed=False, reason=reason, missing_rule=command))
     made = await appliance.keeper.ask(frames.NewImportKey(caller.user.name, core.number), frames.ImportKey)
+    found = ImportKey(made.id, made.public_key, datetime.fromtimestamp(made.expires, UTC))
     done = act.event(appliance, caller.user.name, Outcome.DONE, reason=f"import key {made.id}")
-    await appliance.recorder.record([done], caller.snapshot.generation)
-    return ImportKey(made.id, made.public_key, datetime.fromtimestamp(made.expires, UTC))
+    await appliance.recorder.record([done], caller.snapshot.generation, act.keeps(lambda _: found))
+    return found
 
 
 async def import_key(
@@ -81,5 +83,11 @@ async def import_key(
     request = frames.Import(
         caller.user.name, core.number, import_key, wrapped, os.urandom(8).hex(), pin, core.pin_salt, wanted
     )
-    made = await appliance.keeper.ask(request, frames.Generated)
+    try:
+        made = await appliance.keeper.ask(request, frames.Generated)
+    except InvalidRequestError:
+        await repeat.wait_for_other(
+            appliance.store, act.repeat
+        )  # the import key serves once, and may just have done so
+        raise
     return await keep(appliance, caller, act, made, named)

@@ -35,6 +35,7 @@ async def change(
     reason: str,
     work: Callable[[Connection], _Result],
     quorum: Quorum | None = None,
+    asked: str | None = None,
 ) -> _Result:
     """Carry out a change with its event, all or nothing, and with the approval of those who guard it.
 
@@ -43,9 +44,11 @@ async def change(
         work: the change; it runs inside the transaction and may raise what the caller should see. What it gives is
             what a repeated request is answered with, so it is what the operation gives.
         quorum: who guards it; None means whoever guards the act's operation.
+        asked: what approvers agree to, where `reason` has something in it that each try makes anew.
     """
     quorum = quorum or caller.snapshot.quorum(act.operation, act.core, act.key)
-    approval = await approved(appliance, caller, act, quorum, Wanted((reason,), reason))
+    asked = asked or reason
+    approval = await approved(appliance, caller, act, quorum, Wanted((asked,), asked))
     event = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
 
     def run() -> _Result:

@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from privyseal.access.decide import decide
+from privyseal.access.decide import by_role, decide
 from privyseal.errors import AccessRefusedError, NotFoundError
-from privyseal.model.access import Operation
+from privyseal.model.access import Operation, Role
 from privyseal.model.cores import Core
 from privyseal.model.objects import ObjectClass, StoredObject
 from privyseal.operations.appliance import Appliance
@@ -50,9 +50,16 @@ async def list_objects(
     return await asyncio.to_thread(_page, appliance.store, caller, core, where, after, limit)
 
 
-async def get_object(appliance: Appliance, caller: Caller, act: Act, core_ref: str, object_id: str) -> StoredObject:
-    """Give one object; raises NotFoundError also to those who may not see it."""
-    core = _entered(caller, act, core_ref, Operation.OBJECT_READ)
+async def get_object(
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    core_ref: str,
+    object_id: str,
+    operation: Operation = Operation.OBJECT_READ,
+) -> StoredObject:
+    """Give one object, for `operation`; raises NotFoundError also to those who may not see it."""
+    core = _entered(caller, act, core_ref, operation)
     act.key = object_id[:128]
     known = is_key_id(object_id)
     found = await look(
@@ -85,7 +92,7 @@ async def update_object(
     appliance: Appliance, caller: Caller, act: Act, core_ref: str, object_id: str, values: dict[str, Any]
 ) -> StoredObject:
     """Change an object; who may, may destroy the old one and create the new one. Raises as `create_object`."""
-    old = await get_object(appliance, caller, act, core_ref, object_id)
+    old = await get_object(appliance, caller, act, core_ref, object_id, Operation.OBJECT_CREATE)
     _require(caller, Operation.OBJECT_DESTROY, old)
     new = checked(replace(old, **values))
     _require(caller, Operation.OBJECT_CREATE, new)
@@ -95,7 +102,7 @@ async def update_object(
 
 async def destroy_object(appliance: Appliance, caller: Caller, act: Act, core_ref: str, object_id: str) -> None:
     """Remove an object; keys are not touched. Raises as `create_object`."""
-    gone = await get_object(appliance, caller, act, core_ref, object_id)
+    gone = await get_object(appliance, caller, act, core_ref, object_id, Operation.OBJECT_DESTROY)
     _require(caller, Operation.OBJECT_DESTROY, gone)
     await change(appliance, caller, act, _words(gone), lambda connection: objects.remove(connection, gone))
 
@@ -104,6 +111,9 @@ def _entered(caller: Caller, act: Act, core_ref: str, operation: Operation) -> C
     core = caller.snapshot.core(core_ref)
     act.core = core.number
     require_entry(caller, core, operation)
+    account = caller.user if caller.user.scope is None else caller.user.scope.account
+    if account.role is not Role.OPERATOR and not (decision := by_role(account, operation)).allowed:
+        raise AccessRefusedError(decision)
     return core
 
 

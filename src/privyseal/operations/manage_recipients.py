@@ -41,7 +41,10 @@ async def add_recipient(
         assert public_key is not None  # noqa: S101 - exactly one is there
         recipient = BackupRecipient(0, name, PUBLIC_KEY, _x25519(public_key), b"", now())
     words = f"'{name}', {recipient.kind} {recipient.public_key.hex()}"
-    return await change(appliance, caller, act, words, lambda c: backup_recipients.add(c, recipient))
+    asked = (
+        f"'{name}', a passphrase of the requester's" if passphrase is not None else words
+    )  # its salt is new each time
+    return await change(appliance, caller, act, words, lambda c: backup_recipients.add(c, recipient), asked=asked)
 
 
 async def list_recipients(appliance: Appliance, caller: Caller) -> list[BackupRecipient]:

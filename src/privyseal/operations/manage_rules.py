@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from privyseal.access.decide import by_role, decide, fits, refusal
+from privyseal.access.decide import fits
 from privyseal.errors import InvalidRequestError, NotFoundError
-from privyseal.model.access import RULE_OPERATIONS, AccessRule, Decision, Operation, Role, Selector
+from privyseal.model.access import RULE_OPERATIONS, AccessRule, Operation, Role, Selector
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.find_key import look_up
 from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
@@ -131,33 +130,6 @@ async def delete_rule(appliance: Appliance, caller: Caller, act: Act, number: in
         users.remove_rule(connection, number)
 
     await change(appliance, caller, act, f"rule {number}", work)
-
-
-async def explain_access(
-    appliance: Appliance, caller: Caller, user: str, core_ref: str, operation: Operation, key_ref: str
-) -> Decision:
-    """Say whether and why a user may do something, naming the rule that decides or the one that is missing.
-
-    A user who asks about a key that he may not know of gets the answer for a key that is not there.
-    """
-    if user != caller.user.name:
-        require_role(caller, Operation.RULE_MANAGE)
-    snapshot = caller.snapshot
-    core = snapshot.core(core_ref)
-    account = snapshot.users.get(user)
-    if account is None:
-        raise NotFoundError(f"there is no user '{user}'; see `privyseal user list`")
-    if operation not in RULE_OPERATIONS:
-        return by_role(account, operation)
-    rules = snapshot.rules_of(account, core)
-    known = await look_up(appliance, caller, core, key_ref)
-    if known is None:
-        return decide(account, operation, core.number, key_ref, rules)
-    key = known.key
-    decision = decide(account, operation, core.number, key.label, rules, key.id, key.tags)
-    if decision.allowed or account.role is not Role.OPERATOR:
-        return decision
-    return refusal(account, operation, core.number, key_ref)
 
 
 async def warnings_about(appliance: Appliance, caller: Caller, rule: AccessRule) -> tuple[str, ...]:

@@ -56,14 +56,14 @@ class Caller(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Act:
-    """What is being tried, for the record. The operation fills in what it finds out; `credential` is what came."""
+    """What is being tried, for the record. The operation fills in what it finds out; `way_in` is as in `User`."""
 
     operation: str
     core: int | None = None
     key: str | None = None
     mechanism: str | None = None
     repeat: Repeat | None = None
-    credential: str | None = None
+    way_in: str | None = None
 
     def renders(self, render: Callable[[Any], bytes]) -> None:
         """Say how the answer is written from what the operation gives, if it is to be kept."""
@@ -99,16 +99,16 @@ class Act:
             mechanism=self.mechanism,
             outcome=outcome,
             input=input,
-            reason=_printable(self._with_credential(reason)),
+            reason=_printable(self._with_way_in(reason)),
             keeper=keeper,
             use=use,
         )
 
-    def _with_credential(self, reason: str | None) -> str | None:
-        """Say in the reason which credential was used: the user is who answers for it."""
-        if self.credential is None:
+    def _with_way_in(self, reason: str | None) -> str | None:
+        """Say in the reason which credential or certificate was used: the user is who answers for it."""
+        if self.way_in is None:
             return reason
-        return f"credential {self.credential}" + ("" if reason is None else f": {reason}")
+        return self.way_in + ("" if reason is None else f": {reason}")
 
 
 def _printable(text: str | None) -> str | None:
@@ -160,7 +160,7 @@ async def _perform(
         snapshot = appliance.snapshot
         try:
             user = await authenticate(appliance, snapshot, credentials)
-            act.credential = None if user.scope is None else user.scope.credential
+            act.way_in = user.way_in
             caller = Caller(user, snapshot)
             if act.repeat is None:
                 return await operation(caller)

@@ -31,8 +31,9 @@ from privyseal.store.times import now_micros, to_micros
 
 _Result = TypeVar("_Result")
 _REMEMBERED = 4096
+_LOOKS, _LOOK_SECONDS = 20, 0.05
 _REMEMBERED_BYTES = 2048  # a longer answer is fetched from the store
-_NOT_LOOKED_UP = (StaleDecisionError, IdempotencyKeyReusedError, InvalidRequestError)
+_NOT_LOOKED_UP = (StaleDecisionError, IdempotencyKeyReusedError)
 
 
 @dataclass(slots=True)
@@ -158,8 +159,11 @@ async def _tried(
         raise
     except _NOT_LOOKED_UP:
         raise
-    except PrivysealError:
-        await look(store, repeat)  # what was done meanwhile in another worker may be why it cannot be done again
+    except PrivysealError as error:
+        # What was done meanwhile in another worker may be why it cannot be done again. A signature is no such thing,
+        # and a body that makes no sense need not cost a query each time.
+        if repeat.look_first or not isinstance(error, InvalidRequestError):
+            await look(store, repeat)
         raise
 
 
@@ -173,6 +177,17 @@ async def look(store: Store, repeat: Repeat) -> None:
     kept = await asyncio.to_thread(run)
     if kept is not None:
         raise replays.refusal(kept, repeat.content)
+
+
+async def wait_for_other(store: Store, repeat: Repeat | None) -> None:
+    """Wait a little for the answer of the same request in another worker, which has used up what this one wanted.
+
+    It raises the answer, as `once` does, and gives up after a second.
+    """
+    for _ in range(_LOOKS if repeat is not None else 0):
+        assert repeat is not None  # noqa: S101 - the range says so
+        await look(store, repeat)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def claim(connection: Connection, repeat: Repeat | None) -> None:

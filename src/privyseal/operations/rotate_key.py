@@ -48,7 +48,8 @@ async def rotate_key(
     def work(connection: Connection) -> Key:
         return keep_version(connection, known.key, key, made)
 
-    return await change(appliance, caller, act, f"version {key.version} of key '{key.label}'", work)
+    pin = "" if new_pin is None else ", with a new PIN"
+    return await change(appliance, caller, act, f"version {key.version} of key '{key.label}'{pin}", work)
 
 
 async def set_rotation(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], days: int | None) -> Key:

@@ -127,6 +127,8 @@ async def _carry_out(
 ) -> Signed:
     """Carry out (5) to (7). With `data`, that goes to the keeper in the place of its digest."""
     act.mechanism = scheme.name
+    if act.repeat is not None and (caller.snapshot.quorums or known.policy.max_uses is not None):
+        await repeat.look(appliance.store, act.repeat)  # a repetition must not ask others again, nor use the key up
     approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
     sent = inputs if data is None else (data,)
     counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)

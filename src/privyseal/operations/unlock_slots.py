@@ -40,13 +40,12 @@ async def add_slot(appliance: Appliance, caller: Caller, act: Act, opener: frame
     require_role(caller, Operation.APPLIANCE_MANAGE)
     made = await appliance.keeper.ask(frames.AddSlot(opener), frames.Slot)
 
-    def work(connection: Connection) -> int:
+    def work(connection: Connection) -> Handed:
         if len(appliance_rows.slots(connection)) >= SLOTS_MAX:
             raise ConflictError(f"there are {SLOTS_MAX} unlock slots already; remove one first")
         return _add(connection, opener, made)
 
-    number = await change(appliance, caller, act, f"slot of kind {opener.way}", work)
-    return handed(number, opener, made)
+    return await change(appliance, caller, act, f"slot of kind {_kind(opener)}", work)
 
 
 async def remove_slot(appliance: Appliance, caller: Caller, act: Act, number: int) -> None:
@@ -69,20 +68,23 @@ async def rotate_slot(appliance: Appliance, caller: Caller, act: Act, number: in
     await look(appliance, lambda connection: _require(connection, number))
     made = await appliance.keeper.ask(frames.AddSlot(opener), frames.Slot)
 
-    def work(connection: Connection) -> int:
+    def work(connection: Connection) -> Handed:
         _require(connection, number)
         new = _add(connection, opener, made)
         appliance_rows.remove_slot(connection, number)
         return new
 
-    new = await change(appliance, caller, act, f"slot {number}, now of kind {opener.way}", work)
-    return handed(new, opener, made)
+    return await change(appliance, caller, act, f"slot {number}, now of kind {_kind(opener)}", work)
 
 
-def _add(connection: Connection, opener: frames.Opener, made: frames.Slot) -> int:
+def _kind(opener: frames.Opener) -> str:
+    return f"{opener.way}, {opener.needed} of {opener.total}" if opener.needed else opener.way
+
+
+def _add(connection: Connection, opener: frames.Opener, made: frames.Slot) -> Handed:
     number = appliance_rows.add_slot(connection, opener.way, made.sealed)
     changed(connection)  # a rotation of the domain key must not overlook it
-    return number
+    return handed(number, opener, made)
 
 
 def _require(connection: Connection, number: int) -> None:

@@ -69,7 +69,7 @@ async def unwrap_key(
     wish = parameters.wanted(known.key.type, Use.UNWRAP, mechanism, given)
     act.mechanism = wish.name
     check_size(wrapped, "wrapped")
-    arriving = Act(act.operation, credential=act.credential)
+    arriving = Act(act.operation, way_in=act.way_in)
     named = Named(new.label, names.tags(new.tags), names.object_id(new.object_id))
     core = await place_for(appliance, caller, arriving, place[0], named, new.pin, Operation.KEY_IMPORT)
     policy = policies.changed(policies.EVERYTHING, new.policy, new.type)

@@ -52,7 +52,7 @@ async def wrap_key(
         ApprovalNeededError, ApplianceLockedError, UnavailableError, StaleDecisionError
     """
     known = await usable(appliance, caller, act, place, Operation.KEY_WRAP, None)
-    exporting = Act("key:export", credential=act.credential)
+    exporting = Act("key:export", way_in=act.way_in)
     wrapped = await usable(appliance, caller, exporting, (place[0], target), Operation.KEY_EXPORT, None)
     wish = parameters.wanted(known.key.type, Use.WRAP, mechanism, given)
     act.mechanism = exporting.mechanism = wish.name

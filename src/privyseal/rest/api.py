@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from privyseal import __version__
 from privyseal.errors import (
@@ -24,7 +25,7 @@ from privyseal.operations.appliance import Appliance
 from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
-from privyseal.rest.marks import Marked, marked
+from privyseal.rest.marks import Direct, Marked, marked
 from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import (
@@ -55,7 +56,7 @@ _OPEN = frozenset(
 _NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
 
 
-def build(appliance_: Appliance, *, access_log: bool = False) -> ASGIApp:
+def build(appliance_: Appliance, *, access_log: bool = False) -> Marked:
     """Build the application of one API worker; with `access_log` it logs every request."""
     app = framework()
     app.state.appliance = appliance_
@@ -106,6 +107,11 @@ class _Front:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
         await self._framework(scope, receive, send)
+
+    def direct(self, scope: Scope) -> Direct | None:
+        """Give what answers a hot request, None for any other, and while the appliance is not operational."""
+        route = hot.match(scope) if self._appliance.is_operational else None
+        return None if route is None else partial(hot.answer_to, self._appliance, route, scope)
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework answer, with a body that is known to be short enough."""

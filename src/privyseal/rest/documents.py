@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from privyseal import __version__
-from privyseal.model.access import KEY_RULE_OPERATIONS, AccessRule, Decision, Group, Operation, Selector
+from privyseal.model.access import KEY_RULE_OPERATIONS, AccessRule, Group, Operation, Selector
 from privyseal.model.approvals import Approval, Quorum
 from privyseal.model.backups import BackupRecipient
+from privyseal.model.certificates import ClientCertificate
 from privyseal.model.cores import PIN_MAX, PIN_MIN, Core
 from privyseal.model.credentials import Credential
 from privyseal.model.keys import Family, Key, Use
+from privyseal.operations.explain_access import Explanation
 from privyseal.operations.find_key import decide_about
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
@@ -149,6 +151,19 @@ def credential_document(credential: Credential) -> Document:
     }
 
 
+def certificate_document(certificate: ClientCertificate) -> Document:
+    """Write a client certificate."""
+    return {
+        "fingerprint": f"sha256:{certificate.fingerprint}",
+        "user": certificate.user,
+        "subject": certificate.subject,
+        "not_before": timestamp(certificate.not_before),
+        "not_after": timestamp(certificate.not_after),
+        "state": certificate.state(now()),
+        "created": timestamp(certificate.created),
+    }
+
+
 def quorum_document(quorum: Quorum) -> Document:
     """Write a quorum."""
     return {
@@ -191,14 +206,16 @@ def recipient_document(recipient: BackupRecipient) -> Document:
     }
 
 
-def decision_document(decision: Decision) -> Document:
-    """Write a decision with its reason."""
+def explanation_document(explanation: Explanation) -> Document:
+    """Write a decision with its reason, and what else has to be true."""
+    decision = explanation.decision
     return {
         "allowed": decision.allowed,
         "reason": decision.reason,
         "rule": decision.rule,
         "missing_rule": decision.missing_rule,
         "group": decision.group,
+        "conditions": list(explanation.conditions),
     }
 
 

@@ -4,7 +4,7 @@ A request is one bare function call away from its operation; FastAPI would cost 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import msgspec
@@ -25,7 +25,8 @@ from privyseal.operations.sign import Signed, Words, sign, sign_batch
 from privyseal.operations.use_pin import Secret
 from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
-from privyseal.rest.marks import marked
+from privyseal.rest.marks import Answer, marked
+from privyseal.rest.mutual_tls import CERTIFICATE
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
 from privyseal.wire.bodies import (
@@ -71,6 +72,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Request], Awaitable[object]]
+Route: TypeAlias = tuple[Handler, str, str]
+"""What handles a hot request, and the core and the key that its path names."""
 
 
 async def _sign(request: Request) -> object:
@@ -216,7 +219,7 @@ _ON_KEYS: dict[bytes, Handler] = {
 _ON_CORES: dict[bytes, Handler] = {b"login": _login, b"logout": _logout}
 
 
-def match(scope: Scope) -> tuple[Handler, str, str] | None:
+def match(scope: Scope) -> Route | None:
     """Give handler, core and key if this is a hot route: `/api/v1/cores/C/keys/K/VERB` or `/api/v1/cores/C/VERB`."""
     if scope["method"] != "POST":
         return None
@@ -229,25 +232,28 @@ def match(scope: Scope) -> tuple[Handler, str, str] | None:
             return None
 
 
-async def handle(
-    appliance: Appliance, route: tuple[Handler, str, str], scope: Scope, receive: Receive, send: Send
-) -> None:
+async def handle(appliance: Appliance, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one hot request."""
-    handler, core, key = route
     try:
         body = await read_body(receive)
+    except Exception as error:  # noqa: BLE001 - as in `answer_to`
+        await send_problem(send, problem_of(error))
+        return
+    await _send(send, *await answer_to(appliance, route, scope, body))
+
+
+async def answer_to(appliance: Appliance, route: Route, scope: Scope, body: bytes) -> Answer:
+    """Give the answer to one hot request whose body is there. It raises nothing."""
+    handler, core, key = route
+    try:
         repeat = repeat_of(scope, body, look_first=False)
         document = await handler(Request(appliance, core, key, body, credentials_of(scope), repeat))
     except AnsweredBeforeError as error:
-        await send_again(send, error)
-        return
+        status, headers, content = answer(error)
+        return status, content, headers
     except Exception as error:  # noqa: BLE001 - every error has a problem document, the unknown one too
-        await send_problem(send, problem_of(error))
-        return
-    if document is None:
-        await _send(send, 204, b"", [])
-    else:
-        await _send(send, 200, _encode(document), [_JSON])
+        return _problem(problem_of(error))
+    return (204, b"", []) if document is None else (200, _encode(document), [_JSON])
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -267,26 +273,24 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def credentials_of(scope: Scope) -> Credentials:
-    """Give what a request says of its sender: the Authorization header, and the address it comes from."""
+    """Give what a request says of its sender: the Authorization header, the address, and the certificate if any."""
     client = scope.get("client")
     peer = client[0] if client else ""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return Credentials(value.decode("latin-1"), peer)
-    return Credentials(None, peer)
-
-
-async def send_again(send: Send, error: AnsweredBeforeError) -> None:
-    """Send the answer of a request that was carried out before."""
-    status, headers, body = answer(error)
-    await _send(send, status, body, headers)
+    return Credentials(None, peer, certificate=scope.get("state", {}).get(CERTIFICATE))
 
 
 async def send_problem(send: Send, problem: Problem) -> None:
     """Send a problem document."""
+    await _send(send, *_problem(problem))
+
+
+def _problem(problem: Problem) -> Answer:
     headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     content_type = (b"content-type", MEDIA_TYPE.encode())
-    await _send(send, problem.status, _encode(marked(problem.document)), [content_type, *headers])
+    return problem.status, _encode(marked(problem.document)), [content_type, *headers]
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

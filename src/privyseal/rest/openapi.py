@@ -85,8 +85,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {
         "basic": {"type": "http", "scheme": "basic"},
         "bearer": {"type": "http", "scheme": "bearer"},
+        "certificate": {"type": "mutualTLS"},
     }
-    document["security"] = [{"basic": []}, {"bearer": []}]
+    document["security"] = [{"basic": []}, {"bearer": []}, {"certificate": []}]
     for path, summary, body, answer in _ROUTES:
         document["paths"][f"/api/v1{path}"] = {"post": _operation(path, summary, body, answer)}
     for methods in document["paths"].values():

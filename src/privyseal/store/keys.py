@@ -42,7 +42,7 @@ def add(connection: Connection, key: Key, pin_tag: bytes | None) -> None:
             version=key.version,
             created=to_micros(key.created),
             tags=",".join(key.tags),
-            object_id=key.object_id or key.id,
+            object_id=key.object_id,
         )
     )
     assert done.inserted_primary_key is not None  # noqa: S101 - one row was inserted

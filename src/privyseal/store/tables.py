@@ -338,3 +338,15 @@ credentials = Table(
     Column("revoked", BigInteger),
     Column("last_used", BigInteger),
 )
+
+client_certificates = Table(
+    "client_certificates",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)

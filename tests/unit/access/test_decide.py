@@ -16,6 +16,7 @@ from privyseal.store.times import now
 
 READ, SIGN = Operation.KEY_READ, Operation.KEY_SIGN
 GENERATE, DESTROY = Operation.KEY_GENERATE, Operation.KEY_DESTROY
+OBJECTS = (Operation.OBJECT_CREATE, Operation.OBJECT_DESTROY, Operation.OBJECT_READ)
 KEY_ID = "f90fb8e79e60a1b2"
 MANAGING = {Operation.CORE_MANAGE, Operation.RULE_MANAGE, Operation.USER_MANAGE}
 
@@ -33,10 +34,20 @@ def rule(keys: str, *operations: Operation, number: int = 7) -> AccessRule:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("operation", RULE_OPERATIONS)
 def test_without_a_rule(role: Role, operation: Operation) -> None:
-    """Administrators see, make, take in, manage and destroy keys; auditors see them; nobody signs or exports."""
-    managed = {READ, GENERATE, DESTROY, Operation.KEY_IMPORT, Operation.KEY_MANAGE}
-    allowed = {Role.ADMINISTRATOR: managed, Role.AUDITOR: {READ}}.get(role, set())
+    """Administrators see, make, take in, manage and destroy keys and objects; auditors see them; nobody uses keys."""
+    managed = {READ, GENERATE, DESTROY, Operation.KEY_IMPORT, Operation.KEY_MANAGE, *OBJECTS}
+    allowed = {Role.ADMINISTRATOR: managed, Role.AUDITOR: {READ, Operation.OBJECT_READ}}.get(role, set())
     assert decide(user(role), operation, 1, "release", []).allowed is (operation in allowed)
+
+
+def test_objects_go_with_keys() -> None:
+    """Any right for a label shows the objects of that label; a right for objects shows no key."""
+    signs, keeps = [rule("web*", SIGN)], [rule("web*", Operation.OBJECT_CREATE)]
+    assert decide(user(), Operation.OBJECT_READ, 1, "web", signs).allowed
+    assert not decide(user(), Operation.OBJECT_READ, 1, "other", signs).allowed
+    assert not decide(user(), Operation.OBJECT_CREATE, 1, "web", signs).allowed
+    assert not decide(user(), READ, 1, "web", keeps).allowed
+    assert "with object 'other'" in decide(user(), Operation.OBJECT_CREATE, 1, "other", keeps).reason
 
 
 @pytest.mark.parametrize("role", Role)

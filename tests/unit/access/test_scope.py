@@ -56,6 +56,12 @@ def test_signing_includes_seeing_the_key() -> None:
     assert not may(scoped(operations=frozenset({Operation.AUDIT_READ})), Operation.KEY_READ)
 
 
+def test_whoever_signs_sees_objects() -> None:
+    """As in a rule; a scope about something else shows none."""
+    assert may(scoped(operations=SIGN), Operation.OBJECT_READ)
+    assert not may(scoped(operations=frozenset({Operation.AUDIT_READ})), Operation.OBJECT_READ)
+
+
 def test_no_scope_widens_anything() -> None:
     """Whatever the role and the scope, what the user may not, the credential may not."""
     scopes = [None, frozenset(Operation), SIGN]

@@ -159,11 +159,11 @@ def test_a_group_ends(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> No
     loop = asyncio.new_event_loop()
     entries = [_Entry([event()] * 2, None, loop, loop.create_future()) for _ in range(3)]
     for entry in entries[1:]:
-        recorder._queue.put(entry)
+        recorder._queue.put([entry])
     recorder._queue.put(None)
-    assert recorder._gather(entries[0]) == (entries[:2], False)
+    assert recorder._gather([entries[0]]) == (entries[:2], False)
     monkeypatch.setattr("privyseal.audit.recorder._GROUP_MAX", 100)
-    assert recorder._gather(entries[0]) == ([entries[0], entries[2]], True)
+    assert recorder._gather([entries[0]]) == ([entries[0], entries[2]], True)
     loop.close()
 
 

@@ -29,6 +29,15 @@ def ask(configuration: Configuration) -> int:
         return connection.request("GET", "/state").status
 
 
+def test_only_certificates_leave_a_file() -> None:
+    """What stands beside them stays here, a private key before all."""
+    block = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    key = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n"
+    assert trust.certificates_only(f"words\n{block}{key}{block}") == block * 2
+    with pytest.raises(errors.InvalidInputError):
+        trust.certificates_only(key)
+
+
 def test_fingerprint_of_the_ca_is_enough(serve: Serve, credentials: Credentials) -> None:
     server = serve(http(200))
     assert ask(server.configuration(ca_file=None, fingerprint=ca_fingerprint(credentials))) == 200

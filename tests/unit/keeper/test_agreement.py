@@ -19,10 +19,10 @@ def test_x25519_and_x448() -> None:
     """RFC 7748, sections 5.2 and 6."""
     for curve, kind in (("X25519", x25519.X25519PrivateKey), ("X448", x448.X448PrivateKey)):
         seen = 0
-        for vector in vectors(f"{curve}/rfc7748.txt", "output"):
-            private = kind.from_private_bytes(bytes.fromhex(vector["input_scalar"]))
-            parameters = Parameters(public_key=bytes.fromhex(vector["input_u"]))
-            assert XKey(private).derive(ECDH, parameters).hex() == vector["output"]
+        for vector in vectors(f"{curve}/rfc7748.txt", "OUTPUT_U"):
+            private = kind.from_private_bytes(bytes.fromhex(vector["INPUT_SCALAR"]))
+            parameters = Parameters(public_key=bytes.fromhex(vector["INPUT_U"]))
+            assert XKey(private).derive(ECDH, parameters).hex() == vector["OUTPUT_U"]
             seen += 1
         assert seen >= 1
 

@@ -128,10 +128,7 @@ def test_hkdf() -> None:
 
 
 def test_counter_mode() -> None:
-    """SP 800-108, section 4.1, with a fixed input of label, zero byte, context and length.
-
-    What is compared is the first block, computed by hand with the counter and the length as 32-bit numbers.
-    """
+    """SP 800-108, section 4.1: the first block by hand, over counter, label, a zero byte, context and length."""
     key, expected = SecretKey(bytes(20)), SecretKey(bytes(20))
     block = expected.sign(Scheme(Mechanism.HMAC, Hash.SHA_256), b"\0\0\0\1label\0context\0\0\1\0")
     parameters = Parameters(hash="SHA-256", label=b"label", context=b"context")

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from privyseal.model.access import AccessRule, Operation, Role
+from privyseal.model.certificates import ClientCertificate
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.manage_cores import blank_core
-from privyseal.store import cores, dump, events, tables, users
+from privyseal.store import client_certificates, cores, dump, events, tables, users
 from privyseal.store.dump import DumpError, End, File, Rows
 from privyseal.store.store import Store
 from privyseal.store.tables import attempts, metadata
@@ -23,6 +24,8 @@ def fill(store: Store) -> None:
         cores.add(connection, blank_core("second", pin_required=False))
         users.add(connection, "alice", Role.OPERATOR, "stored")
         users.add_rule(connection, AccessRule(0, "alice", 1, frozenset({Operation.KEY_SIGN}), "*", now()))
+        made = ClientCertificate("ab" * 32, "alice", "CN=host", now(), now(), now())
+        client_certificates.add(connection, made, b"der")
         event = Event(time=1, node="node", user="alice", operation="key:sign", outcome=Outcome.DONE, reason="ü\n")
         events.append(connection, [event] * 3)
         rows = [{"subject": f"s {n}", "failures": n, "pending": 0, "last": n} for n in range(2500)]

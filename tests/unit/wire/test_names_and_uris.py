@@ -89,3 +89,16 @@ def test_a_uri_names_its_key(label: str, token: str) -> None:
     assert attributes["id"] == "%F9%0F%B8%E7%9E%60%A1%B2"
     assert (unquote(attributes["object"]), unquote(attributes["token"])) == (label, token)
     assert attributes["serial"] == "200648370"
+
+
+@pytest.mark.parametrize("value", [None, "00", "c0ffee", "ab" * 64])
+def test_object_ids(value: str | None) -> None:
+    """Bytes in hexadecimal, or nothing said."""
+    assert names.object_id(value) == value
+
+
+@pytest.mark.parametrize("value", ["", "0", "AB", "xy", "ab" * 65, "ab\n"])
+def test_what_is_no_object_id(value: str) -> None:
+    """Half a byte, upper case, too long, or no hexadecimal."""
+    with pytest.raises(InvalidRequestError):
+        names.object_id(value)

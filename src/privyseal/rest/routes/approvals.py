@@ -35,13 +35,13 @@ async def quorums(enter: Enter) -> dict[str, Any]:
 async def create(body: NewQuorum, enter: Enter) -> dict[str, Any]:
     """Let an operation need the approval of several people."""
     guarded = Guarded(body.operation, None if body.core is None else str(body.core), body.key)
-    made = await enter(
+    return await enter.once(
         "quorum:create",
         lambda caller, act: manage_quorums.create_quorum(
             enter.appliance, caller, act, guarded, body.needed, body.approvers
         ),
+        quorum_document,
     )
-    return quorum_document(made)
 
 
 @router.delete("/quorums/{number}", status_code=204)
@@ -87,9 +87,8 @@ async def refuse(number: Number, enter: Enter) -> dict[str, Any]:
 
 
 async def _decide(enter: Enter, operation: str, number: int, *, agrees: bool) -> dict[str, Any]:
-    return approval_document(
-        await enter(
-            operation,
-            lambda caller, act: approve.decide_approval(enter.appliance, caller, act, number, agrees=agrees),
-        )
+    return await enter.once(
+        operation,
+        lambda caller, act: approve.decide_approval(enter.appliance, caller, act, number, agrees=agrees),
+        approval_document,
     )

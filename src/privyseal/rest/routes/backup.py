@@ -43,13 +43,13 @@ async def recipients(enter: Enter) -> dict[str, Any]:
 async def add(body: NewRecipient, enter: Enter) -> dict[str, Any]:
     """Let somebody open the backups made from now on."""
     passphrase = None if body.passphrase is None else body.passphrase.get_secret_value()
-    made = await enter(
+    return await enter.once(
         "backup:add-recipient",
         lambda caller, act: manage_recipients.add_recipient(
             enter.appliance, caller, act, body.name, passphrase=passphrase, public_key=body.public_key
         ),
+        recipient_document,
     )
-    return recipient_document(made)
 
 
 @router.delete("/recipients/{name}", status_code=204)

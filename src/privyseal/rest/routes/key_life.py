@@ -13,7 +13,7 @@ from privyseal.operations.change_policy import change_policy
 from privyseal.operations.destroy_key import destroy_now, restore_key, schedule_destruction
 from privyseal.operations.disable_key import set_disabled
 from privyseal.operations.export_key import export_key
-from privyseal.operations.import_key import import_key, new_import_key
+from privyseal.operations.import_key import ImportKey, import_key, new_import_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.rotate_key import list_versions, rotate_key, set_rotation
 from privyseal.operations.update_key import Changes, update_key
@@ -191,7 +191,12 @@ async def restore(core: str, key: str, enter: Enter) -> dict[str, Any]:
 @router.post("/import-key", status_code=201)
 async def wrapping_key(core: str, enter: Enter) -> dict[str, str]:
     """Make a key that wraps one private key on its way in; it serves once."""
-    made = await enter("key:import-key", lambda caller, act: new_import_key(enter.appliance, caller, act, core))
+    return await enter.once(
+        "key:import-key", lambda caller, act: new_import_key(enter.appliance, caller, act, core), _import_key
+    )
+
+
+def _import_key(made: ImportKey) -> dict[str, str]:
     return {
         "id": made.id,
         "public_key": base64.b64encode(made.public_key).decode(),
@@ -228,7 +233,8 @@ async def take_in(core: str, body: ImportedKey, enter: Enter) -> dict[str, Any]:
 async def export(core: str, key: str, body: ExportRequest, enter: Enter) -> dict[str, Any]:
     """Give a key that may leave, wrapped to an RSA public key."""
     place, secret = (core, key), body.secret()
-    done = await enter(
-        "key:export", lambda caller, act: export_key(enter.appliance, caller, act, place, body.public_key, secret)
+    return await enter.once(
+        "key:export",
+        lambda caller, act: export_key(enter.appliance, caller, act, place, body.public_key, secret),
+        lambda done: {"wrapped": base64.b64encode(done.wrapped).decode(), "event": done.event},
     )
-    return {"wrapped": base64.b64encode(done.wrapped).decode(), "event": done.event}

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path, Query
 
 from privyseal.model.access import Operation
 from privyseal.operations import manage_rules
-from privyseal.rest.documents import decision_document, made_rule_document, rule_document
+from privyseal.operations.explain_access import Question, explain_access
+from privyseal.rest.documents import explanation_document, made_rule_document, rule_document
 from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
 
 router = APIRouter(tags=["access"])
@@ -86,11 +87,15 @@ async def delete(number: Number, enter: Enter) -> None:
 
 @router.get("/access/explain")
 async def explain(
-    enter: Enter, user: str, core: str, operation: Operation, key: Annotated[str, Query(min_length=1)]
+    enter: Enter,
+    user: str,
+    operation: Operation,
+    core: str | None = None,
+    key: Annotated[str | None, Query(min_length=1)] = None,
+    credential: str | None = None,
 ) -> dict[str, Any]:
-    """Say why a user may or may not do something with a key."""
-    decision = await enter(
-        "access:explain",
-        lambda caller, _: manage_rules.explain_access(enter.appliance, caller, user, core, operation, key),
+    """Say why a user may or may not do something."""
+    question = Question(user, operation, core, key, credential)
+    return explanation_document(
+        await enter("access:explain", lambda caller, _: explain_access(enter.appliance, caller, question))
     )
-    return decision_document(decision)

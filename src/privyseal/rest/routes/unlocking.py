@@ -89,8 +89,11 @@ async def unlock_(body: Unlock, request: Request) -> dict[str, Any]:
 @router.post("/lock")
 async def lock(enter: Enter) -> dict[str, str]:
     """Lock the appliance: the keeper forgets every key until somebody unlocks it."""
-    await enter("appliance:lock", lambda caller, act: unlock.lock(enter.appliance, caller, act))
-    return {"state": State.LOCKED.value}
+    return await enter.once(
+        "appliance:lock",
+        lambda caller, act: unlock.lock(enter.appliance, caller, act),
+        lambda _: {"state": State.LOCKED.value},
+    )
 
 
 @router.get("/unlock-slots")
@@ -105,10 +108,9 @@ async def slots(enter: Enter) -> dict[str, Any]:
 async def add(body: NewSlot, enter: Enter) -> dict[str, Any]:
     """Add an unlock slot; its shares or key file are in this answer and nowhere else."""
     asked = body.opener()
-    made = await enter(
-        "unlock-slot:create", lambda caller, act: unlock_slots.add_slot(enter.appliance, caller, act, asked)
+    return await enter.once(
+        "unlock-slot:create", lambda caller, act: unlock_slots.add_slot(enter.appliance, caller, act, asked), _document
     )
-    return _document(made)
 
 
 @router.delete("/unlock-slots/{number}", status_code=204)
@@ -123,10 +125,11 @@ async def remove(number: Number, enter: Enter) -> None:
 async def rotate(number: Number, body: NewSlot, enter: Enter) -> dict[str, Any]:
     """Replace an unlock slot by a new one."""
     asked = body.opener()
-    made = await enter(
-        "unlock-slot:rotate", lambda caller, act: unlock_slots.rotate_slot(enter.appliance, caller, act, number, asked)
+    return await enter.once(
+        "unlock-slot:rotate",
+        lambda caller, act: unlock_slots.rotate_slot(enter.appliance, caller, act, number, asked),
+        _document,
     )
-    return _document(made)
 
 
 @router.get("/domain-key")
@@ -139,8 +142,9 @@ async def domain_key(enter: Enter) -> dict[str, Any]:
 @router.post("/domain-key/rotate", status_code=202)
 async def rotate_domain_key_(enter: Enter) -> dict[str, Any]:
     """Begin to rotate the domain key; it goes on in the background, also after a restart."""
-    found = await enter("domain-key:rotate", lambda caller, act: rotate_domain_key.begin(enter.appliance, caller, act))
-    return _rotation(found)
+    return await enter.once(
+        "domain-key:rotate", lambda caller, act: rotate_domain_key.begin(enter.appliance, caller, act), _rotation
+    )
 
 
 def _rotation(found: Rotation | None) -> dict[str, Any]:

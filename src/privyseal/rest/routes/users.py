@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from pydantic import SecretStr
 
 from privyseal.model.access import Role
-from privyseal.operations import manage_users
-from privyseal.rest.documents import user_document
+from privyseal.operations import manage_certificates, manage_users
+from privyseal.rest.documents import certificate_document, user_document
 from privyseal.rest.entrance import Body, Enter
 
 router = APIRouter(prefix="/users", tags=["users"])
@@ -26,6 +26,12 @@ class UserChanges(Body):
 
     role: Role | None = None
     password: SecretStr | None = None
+
+
+class NewCertificate(Body):
+    """`POST /users/{name}/certificates`: one certificate in PEM, without its key."""
+
+    certificate: str
 
 
 class OwnPassword(Body):
@@ -89,6 +95,35 @@ async def unlock(name: str, enter: Enter) -> None:
         "user:unlock",
         lambda caller, act: manage_users.unlock_user(enter.appliance, caller, act, name),
         lambda _: None,
+    )
+
+
+@router.get("/{name}/certificates")
+async def certificates(name: str, enter: Enter) -> dict[str, Any]:
+    """List a user's client certificates."""
+    found = await enter(
+        "user:list-certificates",
+        lambda caller, _: manage_certificates.list_certificates(enter.appliance, caller, name),
+    )
+    return {"certificates": [certificate_document(one) for one in found]}
+
+
+@router.post("/{name}/certificates", status_code=201)
+async def add_certificate(name: str, body: NewCertificate, enter: Enter) -> dict[str, Any]:
+    """Register a client certificate for a user."""
+    return await enter.once(
+        "user:add-certificate",
+        lambda caller, act: manage_certificates.add_certificate(enter.appliance, caller, act, name, body.certificate),
+        certificate_document,
+    )
+
+
+@router.delete("/{name}/certificates/{fingerprint}", status_code=204)
+async def remove_certificate(name: str, fingerprint: str, enter: Enter) -> None:
+    """Remove a client certificate, at once."""
+    await enter(
+        "user:remove-certificate",
+        lambda caller, act: manage_certificates.remove_certificate(enter.appliance, caller, act, name, fingerprint),
     )
 
 
