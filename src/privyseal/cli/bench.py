@@ -7,7 +7,7 @@ import click
 from privyseal.cli import output, secrets
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client import speed
 from privyseal.client.cores import KeyClient

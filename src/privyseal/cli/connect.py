@@ -1,115 +1,199 @@
-"""From the words before a command to an `Appliance`.
+"""`privyseal connect`: sets this host up so that its programs reach the keys of an appliance, and takes that back."""
 
-What wins over what: an option, then the environment, then the file. `--data` names an appliance on this host; then the
-host's configuration file is not read at all, because it speaks of another one. It gives way to a URL and to a
-configuration file that somebody named.
-"""
-
-import dataclasses
 import os
-from collections.abc import Mapping
+import stat
+import sys
 from pathlib import Path
+from typing import Any
 
-from privyseal.cli import secrets
-from privyseal.cli.session import Session
+import click
+
+from privyseal.cli import output, pkcs11, secrets
+from privyseal.cli.commands import CORE
+from privyseal.cli.commands import command as command_of
+from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import Failure, warn
 from privyseal.client import configuration as configurations
-from privyseal.client import lenient_json
-from privyseal.client.appliance import Appliance
+from privyseal.client import trust
 from privyseal.client.configuration import Configuration
-from privyseal.client.errors import ConfigurationError
+from privyseal.client.errors import CertificateError
+from privyseal.client.host import connect, introduction, journal, openssl
+from privyseal.client.host.introduction import Greeting
+from privyseal.client.host.places import Places, places
 
-ENDPOINT_FILE = "endpoint.json"
+_SHOWN_KEYS = 10
+_TRUST = "Is this what `privyseal serve` printed on the appliance?"
 
 
-def appliance(session: Session, *, anonymous: bool = False) -> Appliance:
-    """The appliance that the options, the environment and the configuration name.
+@command_of(
+    examples=[
+        "privyseal connect https://hsm.example:8443 --user alice --password-file alice.password",
+        "privyseal connect https://hsm.example:8443 --user alice --password-file F --fingerprint sha256:3f…",
+        "privyseal connect https://hsm.example:8443 --user alice --password-file F --yes --prefix /opt/privyseal",
+        "privyseal connect --undo",
+    ]
+)
+@click.argument("url", required=False)
+@click.option("--user", metavar="NAME", help="User of the appliance for this host.")
+@click.option("--password-file", metavar="FILE", help="That user's password; the set-up refers to this file.")
+@click.option("--core", type=CORE, metavar="CORE", help="Show this core only; default: all that the user may see.")
+@click.option("--fingerprint", metavar="SHA256", help="Of the appliance's CA, as `privyseal serve` prints it.")
+@click.option("--yes", is_flag=True, help="Trust the CA that the appliance presents; with --undo: changed files too.")
+@click.option("--prefix", type=click.Path(path_type=Path), metavar="DIR", help="Write nothing outside this folder.")
+@click.option("--system", is_flag=True, help="Change the system's openssl.cnf instead of writing one of our own.")
+@click.option("--undo", is_flag=True, help="Take the last `connect` back: every file is as it was before.")
+@pass_session
+def command(
+    session: Session,
+    *,
+    url: str | None,
+    user: str | None,
+    password_file: str | None,
+    core: int | str | None,
+    fingerprint: str | None,
+    yes: bool,
+    prefix: Path | None,
+    system: bool,
+    undo: bool,
+) -> None:
+    """Set this host up for the appliance at URL: configuration, CA certificate, module, p11-kit and OpenSSL.
 
-    Args:
-        session: the options before the command.
-        anonymous: go without a user where none is named.
+    As root it sets up the host, else your home folder. The appliance's fingerprint is shown and asked for, and the
+    password is tried, before anything is written. It says what it wrote and what to type next.
+    """
+    there = places(prefix=prefix)
+    if undo:
+        _undo(session, there, force=yes)
+        return
+    url = url or session.url or os.environ.get("PRIVYSEAL_URL")
+    session.user = user or session.user or os.environ.get("PRIVYSEAL_USER")
+    if not url or not session.user:
+        raise click.UsageError("say where the appliance is and as whom: privyseal connect URL --user NAME")
+    password_file = password_file or session.password_file or os.environ.get("PRIVYSEAL_PASSWORD_FILE")
+    reached = configurations.with_url(Configuration(), url)
+    ca = _agreed(session, reached, fingerprint, yes=yes)
+    password, file = _password(session.user, password_file)
+    reached = configurations.override(reached, {"PRIVYSEAL_USER": session.user, "PRIVYSEAL_PASSWORD": password})
+    greeting = _greet(session, reached, ca, core)
+    wish = connect.Wish(
+        url=reached.urls[0],
+        user=session.user,
+        core=core,
+        password=None if file else password,
+        password_file=file,
+        ca=introduction.pem(ca),
+        module=pkcs11.find(os.environ),
+        system=system,
+    )
+    _set_up(session, wish, there, greeting)
+
+
+def _agreed(session: Session, reached: Configuration, expected: str | None, *, yes: bool) -> tuple[bytes, ...]:
+    """The CA certificates to trust, DER: those of --ca-file, or the appliance's own once somebody agreed to it."""
+    known = session.ca_file or os.environ.get("PRIVYSEAL_CA_FILE")
+    if known:
+        return introduction.ca_certificates(Path(known))
+    url, timeout = reached.urls[0], reached.timeout_ms / 1000
+    presented = introduction.ca_certificate(url, timeout)
+    found = trust.fingerprint(presented)
+    if expected is not None:
+        try:
+            wanted = configurations.normalised_fingerprint(expected)
+        except ValueError as error:
+            raise click.UsageError(f"--fingerprint {error}") from None
+        if wanted != found:
+            raise CertificateError(f"{url} has a CA with the fingerprint {found}, not the one that was given")
+    elif not yes:
+        _ask(url, found)
+    return (presented,)
+
+
+def _ask(url: str, fingerprint: str) -> None:
+    """Let a person compare the fingerprint.
 
     Raises:
-        Failure: no appliance or no user is named.
-        ConfigurationError: the configuration cannot be used.
+        UsageError: there is no terminal.
+        Abort: it is another one.
     """
-    found = configuration(session)
-    if not session.quiet:
-        for warning in found.warnings:
-            warn(warning)
-    return Appliance(found if anonymous else _authenticated(found))
+    shown = f"The CA of {url} has the fingerprint\n    {fingerprint}"
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"there is no terminal to ask at: compare {fingerprint} with what `privyseal serve` printed, "
+            f"and give it as --fingerprint"
+        )
+    click.echo(shown, err=True)
+    click.confirm(_TRUST, abort=True, err=True)
 
 
-def configuration(session: Session) -> Configuration:
-    """The configuration with the environment and the options laid over it; errors as for `appliance`."""
-    environment = _environment(session)
-    found = configurations.override(_base(environment), environment)
-    if not found.urls:
-        raise Failure("no appliance is configured", "privyseal --url https://HOST:8443 …, or set PRIVYSEAL_URL")
-    return found
+def _password(user: str, file: str | None) -> tuple[str, Path | None]:
+    """The password, and the file that the set-up may refer to: one that is still there tomorrow, not a pipe."""
+    if file is None:
+        typed = secrets.ask(f"Password of {user}")
+        if typed is None:
+            raise click.UsageError("there is no terminal to ask at: give --password-file FILE, or - for stdin")
+        return typed, None
+    password = secrets.from_file(file)
+    lasting = file != secrets.STDIN and stat.S_ISREG(Path(file).stat().st_mode)
+    return password, Path(os.path.realpath(file)) if lasting else None
 
 
-def _environment(session: Session) -> dict[str, str]:
-    """The process's environment as it would be if the options had been given in it."""
-    environment = dict(os.environ)
-    if session.user and session.user != environment.get("PRIVYSEAL_USER", session.user):
-        environment.pop("PRIVYSEAL_PASSWORD", None)
-        environment.pop("PRIVYSEAL_PASSWORD_FILE", None)
-    if session.user or session.password_file:  # who is named on the command line is meant, not the credential
-        environment.pop("PRIVYSEAL_CREDENTIAL_FILE", None)
-    if session.password_file:
-        environment.pop("PRIVYSEAL_PASSWORD", None)
-    if session.password_file == secrets.STDIN:
-        return _environment(dataclasses.replace(session, password_file=None)) | {
-            "PRIVYSEAL_PASSWORD": secrets.from_file(secrets.STDIN)
-        }
-    options = {
-        "PRIVYSEAL_URL": session.url,
-        "PRIVYSEAL_USER": session.user,
-        "PRIVYSEAL_PASSWORD_FILE": session.password_file,
-        "PRIVYSEAL_CA_FILE": session.ca_file,
-        "PRIVYSEAL_CONFIG": session.config,
-        "PRIVYSEAL_DATA": session.data,
+def _greet(session: Session, reached: Configuration, ca: tuple[bytes, ...], core: int | str | None) -> Greeting:
+    """Log in, and say what an administrator still has to do."""
+    with introduction.trusting(reached, ca) as trusted:
+        greeting = introduction.greet(trusted, core)
+    if session.quiet:
+        return greeting
+    if core is not None and not any(core in {each.number, each.name} for each in greeting.cores):
+        warn(f"{session.user} sees no core {core}: ask an administrator for it, or for a rule in it")
+    elif greeting.signing is None:
+        rule = f"privyseal rule create --user {session.user} --core {core or 1} --operations key:sign --keys '*'"
+        warn(f"{session.user} may sign with no key yet; an administrator types: {rule}")
+    return greeting
+
+
+def _set_up(session: Session, wish: connect.Wish, there: Places, greeting: Greeting) -> None:
+    here = openssl.find()
+    written = connect.files(wish, there, here)
+    journal.write(there.journal, written, private=there.private)
+    notes = connect.notes(wish, there, here, os.environ)
+    following = connect.next_commands(there, here, greeting.signing, system=wish.system)
+    keys = greeting.keys[:_SHOWN_KEYS]
+    answer: dict[str, Any] = {
+        "url": wish.url,
+        "user": wish.user,
+        "openssl": {"version": here.version, "way": here.way} if here else None,
+        "written": [str(each.path) for each in written],
+        "keys": [{"label": key.label, "uri": key.uri} for key in keys],
+        "next": following,
+        "notes": notes,
     }
-    return environment | {name: value for name, value in options.items() if value}
+    if not session.quiet:
+        for note in notes:
+            warn(note)
+    if output.document(session, answer) or session.quiet:
+        return
+    for each in written:
+        click.echo(f"wrote {output.text(each.path)}")
+    for key in keys:
+        click.echo(f"key   {output.text(key.uri)}")
+    click.echo("\n".join(["", "Next, for a file FILE:", *(f"  {output.text(line)}" for line in following)]))
 
 
-def _base(environment: Mapping[str, str]) -> Configuration:
-    data, named = environment.get("PRIVYSEAL_DATA"), environment.get("PRIVYSEAL_CONFIG")
-    if data and not named and not environment.get("PRIVYSEAL_URL"):
-        return endpoint(Path(data))
-    path = configurations.find(environment)
-    return configurations.read(path) if path else Configuration()
-
-
-def endpoint(data: Path) -> Configuration:
-    """Where the appliance with this data folder is, as `privyseal serve` wrote it down when it was ready.
-
-    Raises:
-        Failure: no appliance has run there yet.
-        ConfigurationError: the file is not what `serve` writes.
-    """
-    path = data / ENDPOINT_FILE
+def _undo(session: Session, there: Places, *, force: bool) -> None:
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        raise Failure(f"no appliance runs with its data in {data}", f"privyseal serve --data {data}") from None
-    document = lenient_json.parse(text, str(path))
-    url, ca_file = document.get("url"), document.get("ca_file")
-    if not isinstance(url, str) or not isinstance(ca_file, str):
-        raise ConfigurationError(f"{path}: must hold url and ca_file")
-    return configurations.with_url(Configuration(ca_file=data / ca_file), url)
-
-
-def _authenticated(found: Configuration) -> Configuration:
-    """The same configuration with a password, asked for at the terminal where none is configured."""
-    if found.credential_file or found.client_cert:
-        return found
-    if not found.user:
-        raise Failure("no user is named", "privyseal --user NAME …, or set PRIVYSEAL_USER")
-    if found.password is not None or found.password_file is not None:
-        return found
-    password = secrets.ask(f"Password of {found.user}")
-    if password is None:
-        raise Failure(f"there is no password for {found.user}", "privyseal --password-file FILE …, or - for stdin")
-    return dataclasses.replace(found, password=password)
+        done = journal.undo(there.journal, force=force)
+    except journal.ChangedError as error:
+        prefix = f" --prefix {there.prefix}" if there.prefix else ""
+        raise Failure(error.detail, f"privyseal connect --undo --yes{prefix}, which loses those changes") from None
+    answer = {
+        "restored": [str(each) for each in done.restored],
+        "removed": [str(each) for each in done.removed],
+        "earlier": done.earlier,
+    }
+    if output.document(session, answer):
+        return
+    for word, paths in (("restored", done.restored), ("removed", done.removed)):
+        for each in paths:
+            output.note(session, f"{word} {each}")
+    if done.earlier:
+        output.note(session, "an earlier `privyseal connect` is in force again; --undo takes that one back too")

@@ -10,7 +10,7 @@ import click
 
 from privyseal.cli import output
 from privyseal.cli.commands import CORE, Group
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.records import Credential
 

@@ -48,13 +48,18 @@ def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
         return fail(f"{error.filename}: {reason}" if error.filename else reason)
-    status = fail(error.detail, _hint(error, user), status=_STATUS.get(type(error), 1))
+    code = fail(error.detail, _hint(error, user), status=status(error))
     for each in error.errors:
         if each.message not in error.detail:
             click.echo(f"  {printable(each.field)}: {printable(each.message)}", err=True)
     if isinstance(error, errors.InternalError) and error.event is not None:
         click.echo(f"  the appliance recorded it as event {error.event}", err=True)
-    return status
+    return code
+
+
+def status(error: errors.ClientError) -> int:
+    """The exit status that stands for an error."""
+    return _STATUS.get(type(error), 1)
 
 
 def _hint(error: errors.ClientError, user: str | None) -> str | None:

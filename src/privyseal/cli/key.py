@@ -7,7 +7,7 @@ import click
 
 from privyseal.cli import key_life, output, policies, secrets
 from privyseal.cli.commands import Group, core_option, tag_option, version_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 

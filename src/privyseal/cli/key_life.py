@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from privyseal.cli import output, policies, secrets
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, tag_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 from privyseal.client.private_keys import PassphraseNeededError, read_private_key

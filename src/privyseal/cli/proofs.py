@@ -14,8 +14,8 @@ import click
 
 from privyseal.cli import output
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.connect import appliance
 from privyseal.cli.failures import DOES_NOT_VERIFY
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import fail, printable, warn
 

@@ -4,7 +4,7 @@ import click
 
 from privyseal.cli import output, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.slots import hand_out, kind_argument, slot_options, wanted
 

@@ -7,7 +7,7 @@ import click
 
 from privyseal.cli import output
 from privyseal.cli.commands import CORE, Group, core_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import warn
 from privyseal.client.records import Rule

@@ -1,6 +1,6 @@
 """What the options before the command say: which appliance, as whom, and how to answer.
 
-Words only; `connect.py` makes something of them. Nothing heavy is imported here, so that `privyseal --help` is quick.
+Words only; `reach.py` makes something of them. Nothing heavy is imported here, so that `privyseal --help` is quick.
 """
 
 from dataclasses import dataclass

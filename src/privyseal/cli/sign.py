@@ -8,7 +8,7 @@ import click
 from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.cores import KeyClient
 from privyseal.client.errors import AccessRefusedError, KeyNotFoundError

@@ -4,8 +4,8 @@ import click
 
 from privyseal.cli import output
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.connect import appliance
 from privyseal.cli.failures import LOCKED
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 
 

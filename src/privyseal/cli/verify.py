@@ -9,8 +9,8 @@ import click
 from privyseal.cli import inputs, output
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
-from privyseal.cli.connect import appliance
 from privyseal.cli.failures import DOES_NOT_VERIFY
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client import verification
 from privyseal.client.errors import InvalidSignatureError

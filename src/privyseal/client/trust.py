@@ -78,7 +78,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
     address = (parts.hostname or "", parts.port or 443)
     try:
         with _unchecked(address, timeout) as connection:
-            return _chain(connection)
+            return chain_of(connection)
     except TimeoutError:
         raise TimedOutError(f"{url} did not answer within {timeout:g} seconds") from None
     except OSError as error:
@@ -88,7 +88,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
 def _anchors(configuration: Configuration, url: str) -> bytes | None:
     """The certificates to trust, DER, one behind the other; None means the system's."""
     if configuration.ca_file:
-        certificates = _certificates_in(configuration.ca_file)
+        certificates = certificates_in(configuration.ca_file)
     elif configuration.fingerprint:
         certificates = presented_chain(url, configuration.timeout_ms / 1000)
     else:
@@ -101,7 +101,14 @@ def _anchors(configuration: Configuration, url: str) -> bytes | None:
     return b"".join(certificates)
 
 
-def _certificates_in(path: Path) -> list[bytes]:
+def certificates_in(path: Path) -> list[bytes]:
+    """The certificates in a PEM file, DER.
+
+    Raises:
+        ConfigurationError: it holds none.
+        OSError: it cannot be read.
+        ValueError: one is damaged.
+    """
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     blocks = path.read_text(encoding="ascii", errors="replace").split(begin)[1:]
     certificates = [ssl.PEM_cert_to_DER_cert(f"{begin}{block.split(end)[0]}{end}") for block in blocks]
@@ -127,7 +134,7 @@ def _unchecked(address: tuple[str, int], timeout: float) -> Any:
         yield connection
 
 
-def _chain(connection: Any) -> list[bytes]:
+def chain_of(connection: Any) -> list[bytes]:
     """The presented chain. `SSLSocket.get_unverified_chain` came with Python 3.13; before, only its inside had it."""
     if sys.version_info >= (3, 13):
         return list(connection.get_unverified_chain())

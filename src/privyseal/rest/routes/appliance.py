@@ -1,6 +1,7 @@
 """Health, state and information."""
 
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -44,8 +45,12 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
 
 
 @router.get("/state")
-async def state(request: Request) -> dict[str, Any]:
-    """Give the appliance's state, and of shares that were given how many are here."""
+async def state(request: Request, response: Response) -> dict[str, Any]:
+    """Give the appliance's state, and of shares that were given how many are here.
+
+    The Date header (RFC 9110, 6.6.1) lets a host see that its clock is wrong.
+    """
+    response.headers["Date"] = formatdate(usegmt=True)
     now = await _state(request)
     document: dict[str, Any] = {"state": now.value, **_warnings(request)}
     if now is State.LOCKED:
