@@ -4,7 +4,7 @@ Always true: the calls go through the v3.2 list of the built module, in this ver
 """
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ctypes import byref, c_char, c_ulong
 from pathlib import Path
 from typing import Any
@@ -160,10 +160,10 @@ def test_a_label_whose_length_lies(logged_in: Session) -> None:
 
 
 def derive(
-    session: Session, name: str, parameter: CkEcdhParams, wanted: dict[int, bytes | int] | None = None
+    session: Session, name: str, parameter: CkEcdhParams, wanted: Mapping[int, bytes | int] | None = None
 ) -> tuple[Rv, int]:
     """C_DeriveKey's answer and the secret's handle."""
-    handle, attributes = c_ulong(), SECRET | (wanted or {})
+    handle, attributes = c_ulong(), {**SECRET, **(wanted or {})}
     answer = session.cryptoki.C_DeriveKey(
         session.handle,
         mechanism(CKM.ECDH1_DERIVE, parameter),

@@ -5,7 +5,7 @@ import click
 from privyseal.cli import ciphers
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 
 

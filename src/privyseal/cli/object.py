@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from privyseal.cli import output
 from privyseal.cli.commands import Group, core_option
-from privyseal.cli.connect import appliance
+from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.errors import InvalidInputError
 from privyseal.client.objects import StoredObject
