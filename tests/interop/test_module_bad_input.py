@@ -118,7 +118,7 @@ def bad_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     appliance.add_user("bad-user")
     appliance.add_rule("bad-user", "bad-key")
     appliance.add_key("bad-key")
-    return new_host(appliance, user="bad-user")
+    return new_host(appliance, user="bad-user", timeout_ms=60_000)
 
 
 @pytest.fixture

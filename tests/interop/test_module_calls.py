@@ -48,7 +48,8 @@ SUPPORTED_NAMES = """
     C_GetMechanismList C_GetMechanismInfo C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo C_Login
     C_Logout C_GetObjectSize C_GetAttributeValue C_FindObjectsInit C_FindObjects C_FindObjectsFinal C_DigestInit
     C_Digest C_DigestUpdate C_DigestFinal C_InitToken C_InitPIN C_SetPIN
-    C_GetOperationState C_SetOperationState C_GenerateKey C_GenerateKeyPair C_CreateObject C_CopyObject C_DestroyObject
+    C_EncryptInit C_Encrypt C_DecryptInit C_Decrypt C_DeriveKey C_GetOperationState C_SetOperationState C_GenerateKey
+    C_GenerateKeyPair C_CreateObject C_CopyObject C_DestroyObject
     C_SetAttributeValue C_SignInit C_Sign C_SignUpdate C_SignFinal C_VerifyInit C_Verify
     C_VerifyUpdate C_VerifyFinal C_SeedRandom C_GenerateRandom C_GetFunctionStatus C_CancelFunction
     C_WaitForSlotEvent

@@ -52,7 +52,7 @@ def maker_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     appliance.add_rule("maker", "made-*", operations=MANAGING)
     appliance.add_rule("maker", "kept")
     appliance.add_key("kept")
-    return new_host(appliance, user="maker")
+    return new_host(appliance, user="maker", timeout_ms=60_000)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_the_pin_of_a_new_key_is_the_configurations_or_the_logins(
     configured: Callable[[Path], None],
 ) -> None:
     """Without either, a core that requires PINs makes none."""
-    host = new_host(appliance, user=maker_host.user)
+    host = new_host(appliance, user=maker_host.user, timeout_ms=60_000)
     without = {name: value for name, value in json.loads(host.config.read_text()).items() if name != "keygen_pin"}
     host.config.write_text(json.dumps(without))
     configured(host.config)

@@ -50,7 +50,7 @@ def secrets_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     appliance.add_rule("secrets-user", "secrets-*", operations=OPERATIONS)
     for name, key_type in TYPES.items():
         appliance.add_key(f"secrets-{name}", key_type)
-    return new_host(appliance, user="secrets-user")
+    return new_host(appliance, user="secrets-user", timeout_ms=60_000)
 
 
 @pytest.fixture

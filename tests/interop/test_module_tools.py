@@ -25,7 +25,7 @@ def tools(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     appliance.add_rule("tools-user", "tools-*", operations=OPERATIONS)
     # A login needs a key that the PIN fits.
     appliance.add_key("tools-first")
-    return new_host(appliance, user="tools-user")
+    return new_host(appliance, user="tools-user", timeout_ms=60_000)
 
 
 def pkcs11_tool(host: Host, *arguments: str | Path) -> str:

@@ -38,7 +38,7 @@ def v3_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     appliance.add_user("v3-user")
     appliance.add_rule("v3-user", "v3-key")
     appliance.add_key("v3-key")
-    return new_host(appliance, user="v3-user")
+    return new_host(appliance, user="v3-user", timeout_ms=60_000)
 
 
 @pytest.fixture
