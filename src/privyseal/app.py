@@ -15,13 +15,14 @@ import uvicorn
 from privyseal.audit.recorder import Recorder
 from privyseal.keeper.client import KeeperClient
 from privyseal.keeper.hardening import harden_worker
-from privyseal.keeper.hiding import hide
+from privyseal.keeper.hiding import forbid_connecting, hide
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
 from privyseal.rest import api
+from privyseal.rest.doors import Server
+from privyseal.rest.limits import LimitedProtocol
 from privyseal.rest.mutual_tls import MutualTLS
-from privyseal.rest.protocol import JoinedProtocol
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.bell import Bell
 from privyseal.store.store import Store
@@ -43,9 +44,10 @@ async def open_appliance(
     with store.read() as connection:
         node = appliance_rows.node(connection)
     metrics = metrics or Metrics()
-    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
+    client = KeeperClient(keeper)
+    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"), client.recorded)
     snapshot = nothing_yet() if node is None else load(store)
-    appliance = Appliance(node or "", store, KeeperClient(keeper), recorder, snapshot, metrics, certificate)
+    appliance = Appliance(node or "", store, client, recorder, snapshot, metrics, certificate)
     background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance
@@ -81,7 +83,8 @@ async def _work(
         mutual_tls = MutualTLS.of(appliance, tls.certificate, tls.key)
         config = uvicorn.Config(
             api.build(appliance, access_log=access_log),
-            http=JoinedProtocol,
+            http=LimitedProtocol,
+            ws="none",
             lifespan="off",
             log_config=None,  # ours is set up
             access_log=False,
@@ -92,8 +95,8 @@ async def _work(
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        server = uvicorn.Server(config)
-        asyncio.get_running_loop().add_reader(0, _stop, server)  # the supervisor is gone
+        server = Server(config)
+        asyncio.get_running_loop().add_reader(0, _stop, server, appliance.keeper)  # the supervisor is gone
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
         background = [asyncio.create_task(work) for work in (upkeep.run(appliance), mutual_tls.follow())]
@@ -102,8 +105,9 @@ async def _work(
             task.cancel()
 
 
-def _stop(server: uvicorn.Server) -> None:
+def _stop(server: uvicorn.Server, keeper: KeeperClient) -> None:
     server.should_exit = True
+    keeper.expect_no_other()
 
 
 def main() -> None:
@@ -116,11 +120,14 @@ def main() -> None:
     parser.add_argument("--access-log", action="store_true")
     words = parser.parse_args()
     logs.set_up(words.log_format, "worker")
-    harden_worker()
+    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
+    calls_out = not database.startswith("sqlite:")
+    harden_worker(network=calls_out)
+    if not calls_out:
+        forbid_connecting()
     if words.hide and not hide(Path(words.hide)):
         _log.warning("this kernel has no Landlock: whoever takes this worker over can read the key file")
     listener = socket.socket(fileno=int(words.listener))
-    database = os.environ.pop("PRIVYSEAL_DATABASE")  # it may hold a password, so it does not come as an argument
     shared = Metrics(int(words.metrics), int(words.place)), Bell(int(words.bell))
     work = _work(listener, database, Path(words.keeper), TLSFiles(Path(words.tls)), shared, access_log=words.access_log)
     with asyncio.Runner(loop_factory=_loop) as runner:

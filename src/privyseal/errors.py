@@ -43,6 +43,10 @@ class BodyTooLargeError(PrivysealError):
     """The body is longer than the limit."""
 
 
+class BodyCutShortError(PrivysealError):
+    """The connection ended before the body did; what came of it is not what was meant."""
+
+
 class UnauthenticatedError(PrivysealError):
     """No user, an unknown one or a wrong password: the three are not told apart."""
 

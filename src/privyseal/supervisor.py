@@ -34,12 +34,13 @@ from privyseal.operations.provision import (
     key_file,
     new_key_file_secret,
     provision_with_key_file,
+    require_whole,
     settle,
     try_key_file,
     unlock_with_key_file,
 )
 from privyseal.operations.publish_checkpoints import Destinations, Publisher
-from privyseal.operations.restore import Progress, check, restore
+from privyseal.operations.restore import Progress, check, marked, restore
 from privyseal.operations.take_checkpoint import audit_key
 from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.state import State
@@ -128,6 +129,7 @@ class Supervisor:
 
     def _open_or_provision(self) -> bool:
         """Say whether the appliance is operational; if not, somebody has to come."""
+        require_whole(self.store, self.place)
         if not is_provisioned(self.store):
             if not self.options.provision:
                 _say("unprovisioned: type `privyseal provision`")
@@ -214,6 +216,9 @@ class Supervisor:
         name = "keeper" if child is self.children[0] else "worker"
         self.metrics.count(f'privyseal_restarts_total{{process="{name}"}}')
         _log.warning("process %d ended with %s; starting it again", child.process.pid, child.process.returncode)
+        if name == "worker":  # what it was trying counts as wrong, and nobody waits for its outcome
+            with contextlib.suppress(UnavailableError):
+                settle(self.store)
         time.sleep(min(0.1 * 2 ** min(child.restarts - 1, 6), 5.0) if child.restarts > 1 else 0)
         child.process = child.start()
         if child is self.children[0] and is_provisioned(self.store):
@@ -270,16 +275,22 @@ def restore_into(data: Path, database: str | None, file: BinaryIO, secret: str, 
         process = _spawn_keeper(stack.enter_context(_listen_unix(keeper)), None)
         stack.callback(process.communicate)
         stack.callback(process.kill)
-        place = Place(data, keeper)
-        slot_secret = key_file(place) if place.key_file.exists() else new_key_file_secret()
-        checked = check(keeper, file, secret, slot_secret, progress)
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stack.enter_context(_only_one(data))
-        store = Store(database_url(Options(data, "127.0.0.1", 0, database, 0)))
+        return restore_with(Place(data, keeper), database, file, secret, progress)
+
+
+def restore_with(place: Place, database: str | None, file: BinaryIO, secret: str, progress: Progress) -> Header:
+    """Restore with a keeper that holds no domain key. Raises as `restore_into`."""
+    slot_secret = key_file(place) if place.key_file.exists() else new_key_file_secret()
+    checked = check(place.keeper, file, secret, slot_secret, progress)
+    place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_only_one(place.data))
+        store = Store(database_url(Options(place.data, "127.0.0.1", 0, database, 0)))
         stack.callback(store.close)
+        stack.enter_context(marked(place))
         store.migrate()
         restore(store, place, file, checked, progress)
-        return checked.header
+    return checked.header
 
 
 def database_url(options: Options) -> str:

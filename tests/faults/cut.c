@@ -1,6 +1,7 @@
 /* A power cut at a chosen moment: the process kills itself at its n-th call that changes a file, before it is made.
  *
  * Loaded with LD_PRELOAD. `cut_arm(n)` starts counting; n = 0 only counts, and `cut_count()` says how many there were.
+ * In a program that knows nothing of it, $CUT_AT is n, and the counting starts with the program.
  * Of a cut write the first half reaches the file, as of a sector that was being written. SQLite writes with
  * pwrite(2); write(2) is not counted, because pipes and logs go through it.
  */
@@ -8,6 +9,7 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -19,6 +21,11 @@ void cut_arm(long n) {
     atomic_store(&calls, 0);
     cut_at = n;
     atomic_store(&armed, 1);
+}
+
+__attribute__((constructor)) static void arm_from_environment(void) {
+    const char *words = getenv("CUT_AT");
+    if (words) cut_arm(atol(words));
 }
 
 long cut_count(void) { return atomic_load(&calls); }

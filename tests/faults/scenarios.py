@@ -1,5 +1,6 @@
 """What is going on when the power goes: requests to a real appliance in this process, and what must hold afterwards."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -11,17 +12,19 @@ from sqlalchemy import Connection, text
 
 from privyseal.access.attempts import key_subject
 from privyseal.access.passwords import hash_password
+from privyseal.keeper import sealing, slots
 from privyseal.keeper.client import ask_once
+from privyseal.keeper.domain import DamagedError
 from privyseal.model.access import Role
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.manage_cores import blank_core
 from privyseal.rest import api
 from privyseal.store import appliance as appliance_rows
-from privyseal.store import attempts, cores, events, keys, users
+from privyseal.store import attempts, cores, events, keys, sealed, users
 from privyseal.store.store import Store
 from privyseal.wire import frames
-from support.keeper import Keeper
+from support.keeper import SECRET, Keeper
 
 PIN = "12345678"
 WRONG = "87654321"
@@ -34,11 +37,16 @@ _STORED = hash_password("a password for all")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Requests before (`setup`) and during the cut (`play`), and what is wrong with what it leaves (`check`)."""
+    """Requests before (`setup`) and during the cut (`play`), and what is wrong with what it leaves (`check`).
+
+    Attributes:
+        finish: what the next start does by itself before that, with the store and requests.
+    """
 
     setup: Callable[[Ask], Awaitable[None]]
     play: Callable[[Ask, Say], Awaitable[None]]
     check: Callable[["Remains"], Iterator[str]]
+    finish: Callable[[Store], Callable[[Ask], Awaitable[None]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,12 @@ class Remains:
     answers: Sequence[Answer]
     events: Sequence[Event]
     keeper: Keeper
+
+    @staticmethod
+    def slots(store: Store) -> list[bytes]:
+        """The unlock slots that a cut has left."""
+        with store.read() as connection:
+            return [slot.sealed for slot in appliance_rows.slots(connection)]
 
     def told(self, kind: str) -> list[Any]:
         """What the client was told of one kind."""
@@ -73,10 +87,17 @@ class Remains:
                 yield f"key {key.label} does not sign: {error}"
 
 
-def provision(store: Store) -> None:
+def unlock(keeper: Keeper, slots: Sequence[bytes], secret: bytes = SECRET) -> None:
+    """Let a keeper forget all that it knows, and unlock as at a start."""
+    ask_once(keeper.path, frames.Lock(), frames.Done)
+    ask_once(keeper.path, frames.Open(tuple(slots), "key-file", secret, ()), frames.Opening)
+
+
+def provision(store: Store, slot: bytes) -> None:
     """An appliance with core 1 and three users, who have one password."""
     with store.write() as connection:
         appliance_rows.create(connection, "node")
+        appliance_rows.add_slot(connection, "key-file", slot)
         cores.add(connection, blank_core("core1", pin_required=False))
         for name, role in _USERS.items():
             users.add(connection, name, role, _STORED)
@@ -195,10 +216,56 @@ def _check_approving(remains: Remains) -> Iterator[str]:
         yield "a vote is forgotten"
 
 
+async def _play_nothing(_: Ask, __: Say) -> None:
+    """What is cut off is a restore of this appliance's backup elsewhere; see `restore_cut.py`."""
+
+
+async def _play_rotating(ask: Ask, say: Say) -> None:
+    assert (await ask("admin", "POST", "/domain-key/rotate")).status_code == 202
+    say("begun", 1)
+    await _until_rotated(ask)
+    say("rotated", 1)
+
+
+async def _until_rotated(ask: Ask) -> None:
+    while (await ask("admin", "GET", "/domain-key")).json()["rotating"]:  # noqa: ASYNC110 - it comes by HTTP
+        await asyncio.sleep(0.01)
+
+
+def _finish_rotating(store: Store) -> Callable[[Ask], Awaitable[None]]:
+    """Quarter of a minute later the worker that was killed counts as gone, and another goes on."""
+    with store.write() as connection:
+        connection.execute(text("UPDATE domain_rotation SET lease = 0"))
+    return _until_rotated
+
+
+def _check_rotating(remains: Remains) -> Iterator[str]:
+    """The domain key is the old one or the new one, it alone opens every record, and the record says which."""
+    slot = slots.decode(appliance_rows.slots(remains.connection)[0].sealed)
+    held = slots.open_slot(slot, SECRET)
+    before = slots.open_slot(slots.decode(remains.keeper.slot.sealed), SECRET).current.name
+    if held.following is not None:
+        yield "the slot still holds two domain keys"
+    for source in sealed.SOURCES:
+        for _, record in source.page(remains.connection, 0, 100):
+            try:
+                sealing.open_outer(held.current, record)
+            except DamagedError:
+                yield f"{source.name} {record.id} does not open with the domain key"
+    done = len(remains.done("domain-key:rotate"))  # begun, and carried out
+    if (held.current.name != before) != (done == 2) or done == 1:
+        yield f"the domain key is {'the old' if held.current.name == before else 'a new'} one after {done} events"
+    if remains.told("begun") and held.current.name == before:
+        yield "a rotation that had begun is forgotten"
+    yield from remains.unusable()
+
+
 SCENARIOS = {
     "approving": Scenario(_setup_approving, _play_approving, _check_approving),
     "destroying": Scenario(_allow, _play_destroying, Remains.unusable),
     "generating": Scenario(_allow, _play_generating, _check_generating),
     "guessing": Scenario(_allow, _play_guessing, _check_guessing),
+    "restoring": Scenario(_allow, _play_nothing, Remains.unusable),
+    "rotating": Scenario(_allow, _play_rotating, _check_rotating, _finish_rotating),
     "signing": Scenario(_allow, _play_signing, _check_signing),
 }

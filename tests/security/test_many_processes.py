@@ -134,7 +134,7 @@ def test_a_new_password_ends_the_old_one_in_every_worker(pair: Appliance) -> Non
 def test_a_deleted_user_is_nobody_in_every_worker(pair: Appliance) -> None:
     """Also where the header was recognised a moment ago."""
     new_signer(pair, "leaver")
-    with connections(pair, "leaver", 6) as clients:
+    with connections(pair, "leaver", 4) as clients:
         assert {client.post(SIGN, json=BODY).status_code for client in clients} == {200}
         pair.api("DELETE", "/users/leaver")
         assert {client.post(SIGN, json=BODY).status_code for client in clients} == {401}

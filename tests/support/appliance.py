@@ -65,7 +65,7 @@ class Appliance:
             log=log,
         )
         ready = re.compile(r"^ready https://.*$", re.MULTILINE)
-        found = ready.search(self.process.wait_for(lambda output: ready.search(output) is not None))
+        found = ready.search(self.process.wait_for(lambda output: ready.search(output) is not None, seconds=180))
         assert found is not None
         self.ready_line = found[0]
 
@@ -82,6 +82,12 @@ class Appliance:
             os.kill(process, signal.SIGKILL)
         if self.process is not None:
             self.process.stop()
+
+    def kill_supervisor(self) -> None:
+        """Kill `privyseal serve` and nothing else."""
+        os.kill(self._serve_process(), signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
 
     def keeper_process(self) -> int:
         """The keeper's process number."""

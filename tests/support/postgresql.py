@@ -4,6 +4,7 @@ Always true: it listens on the loopback interface alone, runs as `nobody` when t
 root), and leaves nothing behind.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from support.processes import Process, base_environment, free_port
+from support.processes import Process, base_environment, descendants, free_port
 
 
 class PostgreSQL:
@@ -33,6 +34,22 @@ class PostgreSQL:
     def start(self) -> None:
         """Make the cluster and wait until it takes connections."""
         self._run("initdb", "-D", self.directory / "data", "-A", "trust", "-U", "privyseal", "-E", "UTF8", "--no-sync")
+        self._serve()
+
+    def kill(self) -> None:
+        """Kill all its processes at once, as `kill -9` does."""
+        assert self._process is not None
+        for process in descendants(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """Start it on what it has on its disk."""
+        (self.directory / "server.log").unlink()
+        self._serve()
+
+    def _serve(self) -> None:
         settings = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}"]
         self._process = Process(
             # Its own PDEATHSIG: the kernel forgets one when the user changes.

@@ -1,8 +1,10 @@
 """How many wrong PINs and passwords are too many: growing delays from the 5th; PINs are locked at the 10th.
 
 Passwords are not locked: anybody who reaches the port could shut the administrator out. Their delay grows instead.
+Names that no user has are counted like those of users, so that the answers do not tell who exists.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 
@@ -20,6 +22,14 @@ class AttemptLimits:
     lock_at: int | None = 10
     longest: int = 300
 
+    @property
+    def one_at_a_time_from(self) -> int:
+        """From so many attempts on, wrong or not known yet, the next one waits for the outcome of those under way.
+
+        Else all that come at once would be tried before the first of them counts.
+        """
+        return self.delay_from if self.lock_at is None else min(self.delay_from, self.lock_at)
+
     def wait(self, failures: int) -> int:
         """Give the seconds to wait after this many failures: 1, 2, 4 ... from the 5th."""
         return 0 if failures < self.delay_from else min(2 ** min(failures - self.delay_from, 30), self.longest)
@@ -35,7 +45,7 @@ PASSWORD_LIMITS = AttemptLimits(lock_at=None)
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is known of one subject, such as `pin:user:alice:1`, `pin:key:f90f…:1` or `password:alice`.
+    """What is known of one subject: `pin:user:alice:1`, `pin:key:f90f…:1`, `password:alice` or `unknown:3fd1…`.
 
     Attributes:
         failures: wrong attempts since the last right one.
@@ -63,3 +73,21 @@ def key_subject(core: int, key_id: str) -> str:
 def password_subject(user: str) -> str:
     """Name what a password attempt counts against."""
     return f"password:{user}"
+
+
+UNKNOWN = "unknown:"
+"""What the subjects of names that no user has begin with."""
+UNKNOWN_MAX = 10_000
+"""So many of them are kept; filling the table with names of five failures costs 50,000 Argon2id and as many events."""
+
+
+def unknown_subject(name: str, key: bytes) -> str:
+    """Name what an attempt with a name that no user has counts against.
+
+    Only a hash (RFC 7693) is kept: what was typed there may be a password in the wrong field, and it may be long.
+
+    Args:
+        name: as it came in.
+        key: up to 64 bytes of the appliance's own, the same in all workers.
+    """
+    return UNKNOWN + hashlib.blake2b(name.encode(), key=key, digest_size=16).hexdigest()

@@ -59,10 +59,21 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """The one way for an API worker's hot operations to write to the record."""
+    """The one way for an API worker's hot operations to write to the record.
 
-    def __init__(self, store: Store, commits: Histogram | None = None) -> None:
+    Args:
+        commits: how long each took.
+        recorded: told in the event loop which of the keeper's answers are on record now, whatever became of them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        commits: Histogram | None = None,
+        recorded: Callable[[Sequence[tuple[str, int]]], None] = lambda _: None,
+    ) -> None:
         self._store = store
+        self._recorded = recorded
         self._owed: list[Event] = []  # withheld signatures that could not be recorded yet; the thread's own
         self._commits = commits
         self._kept = 1  # so that a first cleaning comes, also after a restart
@@ -142,16 +153,23 @@ class Recorder:
 
     def _commit(self, group: list[_Entry]) -> None:
         began = time.perf_counter_ns()
+        loop, owed = group[0].loop, self._owed
         try:
             results = self._write(group)
+            durable = _answers([event for entry in group for event in entry.events[:1]] + owed)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
-            self._owed += _withheld(group)
+            self._owed = owed + _withheld(group)
+            durable = []
             known = isinstance(error, PrivysealError)
             results = [error if known else UnavailableError("the record cannot be written; try again")] * len(group)
         if self._commits is not None:
             self._commits.add(time.perf_counter_ns() - began)
-        loop = group[0].loop
-        loop.call_soon_threadsafe(_resolve, list(zip(group, results, strict=True)))
+        loop.call_soon_threadsafe(self._resolve, list(zip(group, results, strict=True)), durable)
+
+    def _resolve(self, results: list[tuple[_Entry, int | Exception]], durable: list[tuple[str, int]]) -> None:
+        _resolve(results)
+        if durable:
+            self._recorded(durable)
 
     def _write(self, group: list[_Entry]) -> list[int | Exception]:
         with self._store.write_fast() as cursor:
@@ -221,6 +239,11 @@ class _Batch:
 def _withheld(entries: Sequence[_Entry]) -> list[Event]:
     """Give what has to be recorded of answers that are not given: the signatures among them."""
     return _as_withheld([event for entry in entries for event in entry.events if event.use is not None])
+
+
+def _answers(written: Sequence[Event]) -> list[tuple[str, int]]:
+    """Give the keeper's answers that these events belong to; one that is not an answer's first does no harm."""
+    return [(one.keeper, one.use) for one in written if one.keeper is not None and one.use is not None]
 
 
 def _as_withheld(made: Sequence[Event]) -> list[Event]:

@@ -5,6 +5,9 @@
 (3) length       no checkpoint speaks of more events than there are
 (4) signatures   what the keeper counted is there: each number once, and the running hash is the one it signed
 
+A keeper that was killed takes its last signatures along, and nobody can say what they were: numbers that are missing at
+the end of a run that is over, behind its last checkpoint, are a note and no finding.
+
 An export is JSON lines: an object with `format`, `key` and `checkpoint`, then every event's leaf, which is a JSON array
 with the number first. It is read line by line, so that its length does not matter.
 """
@@ -25,7 +28,8 @@ RECEIPT_FORMAT = "privyseal-receipt-1"
 FIELDS = ("number", *Event.__struct_fields__)
 _FINDINGS = 100  # more than that say no more
 _OUT_OF_ORDER = 100_000  # signatures of one keeper between its smallest missing number and the newest
-_WITHHELD = "withheld"
+_ON_THE_WAY = 10_000  # signatures between a missing number and the last of its run; more are never on their way
+_DONE, _WITHHELD = "done", "withheld"
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ class Report:
         checkpoint: the export's own.
         kept: how many checkpoints from elsewhere were checked.
         signatures: how many the keeper counted and the record has.
+        not_given_out: how many of them the record says nobody got.
+        notes: what a verifier should know and compare with the journal, and what is no finding.
     """
 
     key: VerifierKey
@@ -67,12 +73,19 @@ class Report:
     kept: int = 0
     events: int = 0
     signatures: int = 0
+    not_given_out: int = 0
     findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def find(self, words: str) -> None:
         """Add a finding."""
         if len(self.findings) < _FINDINGS:
             self.findings.append(words)
+
+    def note(self, words: str) -> None:
+        """Add a note."""
+        if len(self.notes) < _FINDINGS:
+            self.notes.append(words)
 
 
 Gaps = frozenset[tuple[str, int]]
@@ -173,6 +186,7 @@ class _Reading:
         for run in self._runs.values():
             run.end()
             self._report.signatures += run.found
+            self._report.not_given_out += run.not_given_out
             run.report(self._report, self._known_gaps)
 
     def _event(self, leaf: bytes) -> None:
@@ -215,16 +229,21 @@ class _Reading:
 
     def _run(self, keeper: str) -> "_Run":
         if keeper not in self._runs:
-            self._runs[keeper] = _Run(keeper)
+            self._runs[keeper] = _Run(keeper, is_over=keeper != self._report.checkpoint.uses.keeper)
         return self._runs[keeper]
 
 
 class _Run:
-    """One run of a keeper: its numbers in order, and its running hash beside them."""
+    """One run of a keeper: its numbers in order, and its running hash beside them.
 
-    def __init__(self, keeper: str) -> None:
+    Args:
+        is_over: whether another keeper has signed the newest checkpoint.
+    """
+
+    def __init__(self, keeper: str, *, is_over: bool) -> None:
         self.keeper = keeper
-        self.found = 0
+        self.found = self.not_given_out = 0
+        self._is_over = is_over
         self._chain = notes.first_hash(keeper)
         self._next = 1
         self._waiting: dict[int, bytes] = {}
@@ -246,6 +265,7 @@ class _Run:
                 report.find(f"event {values['number']}: signature {use} of keeper {self.keeper} is recorded twice")
             return
         self.found += 1
+        self.not_given_out += values["outcome"] != _DONE
         words = (str(values[name]) for name in ("key", "mechanism", "input"))
         self._waiting[use] = notes.use_entry(use, values["core"], *words)
         self._advance()
@@ -265,12 +285,21 @@ class _Run:
         for first, last in self._gaps:
             if last - first < _FINDINGS and all((self.keeper, use) in known for use in range(first, last + 1)):
                 continue
-            if first == last:
-                report.find(f"signature {first} of keeper {self.keeper} was made and is not in the record")
+            words, were = (f"signature {first}", "was") if first == last else (f"signatures {first} to {last}", "were")
+            missing = (
+                f"{words} of keeper {self.keeper} {were} made and {'is' if first == last else 'are'} not in the record"
+            )
+            if self._was_on_the_way(first):
+                report.note(f"{missing}; nobody got {'it' if first == last else 'them'} if that keeper was killed then")
             else:
-                report.find(f"signatures {first} to {last} of keeper {self.keeper} were made and are not in the record")
+                report.find(missing)
         for count in self._different:
             report.find(f"the first {count} signatures of keeper {self.keeper} are not those that it counted")
+
+    def _was_on_the_way(self, first: int) -> bool:
+        """Say whether a gap is what a killed keeper leaves."""
+        behind = first > max(self._expected, default=0)
+        return self._is_over and behind and self._next - 1 - first < _ON_THE_WAY
 
     def _advance(self) -> None:
         while self._next in self._waiting:

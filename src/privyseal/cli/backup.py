@@ -1,6 +1,8 @@
 """`privyseal backup`: one file that holds the whole appliance, sealed for those who may open it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -29,7 +31,7 @@ def create(session: Session, target: str) -> None:
     path, partial = Path(target), Path(f"{target}.part")
     if path.exists():
         raise Failure(f"{target} is there already", "choose another name with -o FILE")
-    with appliance(session) as there, there.backup() as download:
+    with appliance(session) as there, there.backup() as download, _removed_if_it_fails(partial):
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file, output.progress(session, "Backup", download.length) as moved:
             for piece in download.pieces:
@@ -41,6 +43,16 @@ def create(session: Session, target: str) -> None:
     partial.rename(path)
     output.document(session, {"file": target, "bytes": size})
     output.note(session, f"{target}: {size} bytes")
+
+
+@contextlib.contextmanager
+def _removed_if_it_fails(partial: Path) -> Iterator[None]:
+    """Leave no half of a backup behind: it would only take the room that there was too little of."""
+    try:
+        yield
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @command.group("recipient", cls=Group)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ def command() -> None:
 @command.command("path", examples=["privyseal pkcs11 path", 'pkcs11-tool --module "$(privyseal pkcs11 path)" -T'])
 @pass_session
 def path(session: Session) -> None:
-    """Print the path of the PKCS#11 module: $PRIVYSEAL_PKCS11_MODULE, else beside this package, else in build/."""
+    """Print the path of the PKCS#11 module: $PRIVYSEAL_PKCS11_MODULE, else privyseal-pkcs11's, else in build/."""
     found = str(find(os.environ))
     if not output.document(session, {"path": found}):
         click.echo(found)
@@ -35,12 +36,19 @@ def find(environment: Mapping[str, str]) -> Path:
     Raises:
         Failure: it is in none of the places.
     """
-    package = Path(privyseal.__file__).parent
     named = environment.get("PRIVYSEAL_PKCS11_MODULE")
-    places = [Path(named)] if named else [package / MODULE, package.parents[1] / "build" / MODULE]
+    checkout = Path(privyseal.__file__).parents[2]
+    places = [Path(named)] if named else [*_installed(), checkout / "build" / MODULE]
     for place in places:
         if place.is_file():
             return place.absolute()
     raise Failure(
-        f"there is no PKCS#11 module at {' or '.join(map(str, places))}", "make demo builds it in the repository"
+        f"there is no PKCS#11 module at {' or '.join(map(str, places))}",
+        "pip install privyseal-pkcs11, or make demo in the repository",
     )
+
+
+def _installed() -> list[Path]:
+    """Where the wheel `privyseal-pkcs11` has put it, if that is installed."""
+    package = find_spec("privyseal_pkcs11")
+    return [Path(folder) / MODULE for folder in (package.submodule_search_locations or [])] if package else []

@@ -157,8 +157,10 @@ def _verify_export(session: Session, path: Path, key: Any, kept: tuple[str, ...]
             "events": report.events,
             "signatures": report.signatures,
             "origin": report.checkpoint.origin,
+            "not_given_out": report.not_given_out,
             "checkpoints": report.kept,
             "findings": report.findings,
+            "notes": report.notes,
         },
     )
 
@@ -173,8 +175,11 @@ def _gap(words: str) -> tuple[str, int]:
 def _verdict(session: Session, answer: Mapping[str, Any]) -> int:
     """Say it as `privyseal verify` does, with what was found."""
     if not output.document(session, answer):
+        for each in answer.get("notes", ()):
+            warn(each)
         if answer["valid"]:
-            click.echo(f"Verified OK: {answer['events']} events of {printable(answer['origin'])}")
+            kept_back = f", {answer['not_given_out']} signatures not given out" if answer.get("not_given_out") else ""
+            click.echo(f"Verified OK: {answer['events']} events of {printable(answer['origin'])}{kept_back}")
         else:
             click.echo("Verification failure")
             for each in answer["findings"]:

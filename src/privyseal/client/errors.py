@@ -108,6 +108,18 @@ class MalformedJSONError(ClientError):
     type = "malformed-json"
 
 
+class MalformedRequestError(ClientError):
+    """The appliance could not read the request as HTTP."""
+
+    type = "malformed-request"
+
+
+class BodyCutShortError(ClientError):
+    """The request's body ended before its length; it was not carried out."""
+
+    type = "body-cut-short"
+
+
 class UnauthenticatedError(ClientError):
     """No or a wrong user name or password."""
 
@@ -162,6 +174,12 @@ class MethodNotAllowedError(ClientError):
     type = "method-not-allowed"
 
 
+class RequestTimedOutError(ClientError):
+    """The request took too long to arrive."""
+
+    type = "request-timeout"
+
+
 class ConflictError(ClientError):
     """The label or name is taken, or the core is not empty."""
 
@@ -204,6 +222,12 @@ class TooManyAttemptsError(ClientError):
     type = "too-many-attempts"
 
 
+class HeadersTooLargeError(ClientError):
+    """The request line and header fields are too long."""
+
+    type = "headers-too-large"
+
+
 class InternalError(ClientError):
     """The appliance failed unexpectedly; its record has the details under `event`."""
 
@@ -244,6 +268,8 @@ _BY_TYPE: dict[str, type[ClientError]] = {
     error.type: error
     for error in (
         MalformedJSONError,
+        MalformedRequestError,
+        BodyCutShortError,
         UnauthenticatedError,
         AccessRefusedError,
         ApprovalNeededError,
@@ -253,6 +279,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         NotFoundError,
         KeyNotFoundError,
         MethodNotAllowedError,
+        RequestTimedOutError,
         ConflictError,
         PreconditionFailedError,
         BodyTooLargeError,
@@ -260,6 +287,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         InvalidBodyError,
         PINLockedError,
         TooManyAttemptsError,
+        HeadersTooLargeError,
         InternalError,
         ApplianceLockedError,
         NotProvisionedError,

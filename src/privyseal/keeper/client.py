@@ -8,7 +8,8 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,7 @@ _AnswerType = TypeVar("_AnswerType", bound=Answer)
 _RECONNECT_SECONDS = 10.0
 _ONCE_SECONDS = 10.0
 _BEAT_SECONDS = 5.0
+_TELL_SECONDS = 0.1
 _SILENT_BEATS = 6
 
 
@@ -72,6 +74,9 @@ class KeeperClient:
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._silent_beats = 0
+        self._recorded: defaultdict[str, list[int]] = defaultdict(list)
+        self._is_telling = False
+        self._is_last = False
         self._change = -1
         self.unlocked = False  # as far as is known here; the keeper tells every change
 
@@ -110,6 +115,31 @@ class KeeperClient:
         """How many requests wait for their answer."""
         return len(self._waiting)
 
+    def expect_no_other(self) -> None:
+        """Wait for no other keeper when this one has gone: whoever starts them has ended."""
+        self._is_last = True
+
+    def recorded(self, answers: Iterable[tuple[str, int]]) -> None:
+        """Let the keeper know that the events of these answers (its run, `first_use`) are durable.
+
+        That travels with the next frame; without one, after a moment.
+        """
+        for keeper, first_use in answers:
+            self._recorded[keeper].append(first_use)
+        if not self._is_telling:
+            self._is_telling = True
+            asyncio.get_running_loop().call_later(_TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._is_telling = False
+        if self._recorded:
+            self._take_recorded()
+            self._flush()
+
+    def _take_recorded(self) -> None:
+        self._queue += [(0, frames.Recorded(keeper, tuple(uses))) for keeper, uses in self._recorded.items()]
+        self._recorded.clear()
+
     async def close(self) -> None:
         """Drop the connection; whoever waits gets UnavailableError."""
         if self._reader_task is not None:
@@ -124,6 +154,8 @@ class KeeperClient:
     def _flush(self) -> None:
         if self._in_flight or not self._queue or self._writer is None:
             return
+        if self._recorded:
+            self._take_recorded()
         self._writer.write(frames.encode(self._queue))
         self._queue = []
         self._in_flight = True
@@ -170,7 +202,7 @@ class KeeperClient:
             try:
                 return await asyncio.open_unix_connection(str(self._path), limit=frames.MAX_FRAME)
             except OSError as error:
-                if asyncio.get_running_loop().time() > deadline:
+                if self._is_last or asyncio.get_running_loop().time() > deadline:
                     raise UnavailableError("the keeper does not answer; try again") from error
                 await asyncio.sleep(0.05)
 

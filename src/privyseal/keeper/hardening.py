@@ -52,11 +52,19 @@ def lock_memory() -> bool:
 
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7  # AUDIT_ARCH_*, <linux/audit.h>
-_FORBIDDEN = {  # socket, connect, bind, execve, execveat, ptrace, process_vm_readv, process_vm_writev, io_uring_setup
-    "x86_64": (_X86_64, (41, 42, 49, 59, 322, 101, 310, 311, 425)),
-    "aarch64": (_AARCH64, (198, 203, 200, 221, 281, 117, 270, 271, 425)),
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+_CONNECT = {"x86_64": 42, "aarch64": 203}
+_BIND = {"x86_64": 49, "aarch64": 200}
+_OTHERS = {  # execve, execveat, ptrace, process_vm_readv, process_vm_writev, io_uring_setup
+    "x86_64": (59, 322, 101, 310, 311, 425),
+    "aarch64": (221, 281, 117, 270, 271, 425),
 }
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
+_ARCHITECTURE = {"x86_64": _X86_64, "aarch64": _AARCH64}
+_LOAD, _RETURN = 0x20, 0x06  # BPF_LD|W|ABS, BPF_RET|K
+_JUMP_IF_EQUAL, _JUMP_IF_NOT_BELOW = 0x15, 0x35  # BPF_JMP|JEQ|K, BPF_JMP|JGE|K
+_X32 = 0x40000000  # from here on x86-64 has every call once more (x32), under the same AUDIT_ARCH
+_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # in struct seccomp_data; the argument's low half, as both are little-endian
+_AF_UNIX = 1
 _ALLOW, _DENY = 0x7FFF0000, 0x00050001  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EPERM
 _KILL = 0x80000000
 
@@ -66,22 +74,48 @@ def forbid_network_and_programs() -> bool:
 
     The sockets that are open keep working, and so does `accept`. Call it last: it cannot be taken back.
     """
-    known = _FORBIDDEN.get(platform.machine())
-    if known is None:
+    machine = platform.machine()
+    if machine not in _ARCHITECTURE:
         return False
-    program = _filter(*known)
+    return _install(_filter(machine, (_SOCKET[machine], _CONNECT[machine], _BIND[machine], *_OTHERS[machine])))
+
+
+def forbid_calling_out(*, network: bool) -> bool:
+    """Refuse new programs and other processes' memory; without `network` also every new socket but Unix ones.
+
+    `accept` and the keeper's socket keep working. A database on another machine needs `network`.
+    """
+    machine = platform.machine()
+    if machine not in _ARCHITECTURE:
+        return False
+    if network:
+        return _install(_filter(machine, _OTHERS[machine]))
+    return _install(_filter(machine, (_BIND[machine], *_OTHERS[machine]), unix_only=True))
+
+
+def _install(program: bytes) -> bool:
     buffer = ctypes.create_string_buffer(program, len(program))
     description = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
     return bool(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, description, 0, 0) == 0)
 
 
-def _filter(architecture: int, forbidden: tuple[int, ...]) -> bytes:
-    """Assemble the filter: another architecture's calls kill, forbidden calls fail with EPERM, the rest passes."""
-    count = len(forbidden)
-    steps = [(_LOAD, 0, 0, 4), (_JUMP_IF_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    steps += [(_JUMP_IF_EQUAL, count - index, 0, number) for index, number in enumerate(forbidden)]
-    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]
-    return b"".join(struct.pack("HBBI", *step) for step in steps)
+def _filter(machine: str, forbidden: tuple[int, ...], *, unix_only: bool = False) -> bytes:
+    """Assemble the filter: another architecture's calls kill, forbidden calls fail with EPERM, the rest passes.
+
+    With `unix_only`, socket(2) passes for AF_UNIX alone.
+    """
+    checks = [(_JUMP_IF_NOT_BELOW, _X32), *((_JUMP_IF_EQUAL, number) for number in forbidden)]
+    sockets = [
+        (_JUMP_IF_EQUAL, 0, 2, _SOCKET[machine]),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_JUMP_IF_EQUAL, 0, 1, _AF_UNIX),
+    ]
+    after = [*(sockets if unix_only else []), (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY)]
+    steps = [(_LOAD, 0, 0, _ARCH), (_JUMP_IF_EQUAL, 1, 0, _ARCHITECTURE[machine]), (_RETURN, 0, 0, _KILL)]
+    steps += [(_LOAD, 0, 0, _NUMBER)]
+    last = len(checks) + len(after) - 1
+    steps += [(jump, last - index - 1, 0, value) for index, (jump, value) in enumerate(checks)]
+    return b"".join(struct.pack("HBBI", *step) for step in steps + after)
 
 
 def harden_keeper() -> dict[str, bool]:
@@ -95,10 +129,15 @@ def harden_keeper() -> dict[str, bool]:
     }
 
 
-def harden_worker() -> dict[str, bool]:
-    """Take from an API worker what would let it read the keeper or leave a dump."""
+def harden_worker(*, network: bool = False) -> dict[str, bool]:
+    """Take from an API worker what would let it read the keeper, leave a dump, start a program or call out.
+
+    Args:
+        network: whether its database is elsewhere, so that it has to connect.
+    """
     return {
         "no_core_dump": deny_dumps(),
         "no_capabilities": drop_capabilities(),
         "no_new_privileges": deny_new_privileges(),
+        "no_calling_out": forbid_calling_out(network=network),
     }

@@ -1,5 +1,7 @@
 """Hiding a file from a process for good (landlock(7)): how API workers lose the key file that their user may read.
 
+And the way out: they open no TCP connection.
+
 Landlock knows only what is allowed, so everything is allowed that lies beside the path from the root to the file. What
 is made later directly in one of those directories stays out of reach too. Links and renames from one directory to
 another are refused, and so is reaching into processes outside (`/proc/PID/root`), which would be ways around it.
@@ -15,6 +17,7 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on all architectures
 _PATH_BENEATH = 1
 _WRITE_FILE, _READ_FILE = 1 << 1, 1 << 2
 _HANDLED = _READ_FILE | _WRITE_FILE
+_CONNECT_TCP = 1 << 1  # of the network's rights, which stand behind those of files
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,6 +35,22 @@ def hide(file: Path) -> bool:
             for entry in os.scandir(folder):
                 if entry.name != hidden:
                     _allow(ruleset, entry.path)
+        return bool(_libc.syscall(_RESTRICT, ruleset, 0) == 0)
+    finally:
+        os.close(ruleset)
+
+
+def forbid_connecting() -> bool:
+    """Refuse every TCP connection to elsewhere from here on; False where the kernel cannot (Linux 6.7 can).
+
+    A seccomp filter sees that `connect` is called, not where to. This closes the way of a socket that was accepted, is
+    disconnected, and connected to another address.
+    """
+    attributes = struct.pack("=QQ", 0, _CONNECT_TCP)
+    ruleset = _libc.syscall(_CREATE, attributes, len(attributes), 0)
+    if ruleset < 0:
+        return False
+    try:
         return bool(_libc.syscall(_RESTRICT, ruleset, 0) == 0)
     finally:
         os.close(ruleset)

@@ -21,6 +21,7 @@ from privyseal.keeper.pins import PINs, Remembered, TicketError, UncountedError
 from privyseal.keeper.refused import RefusedError
 from privyseal.keeper.shares import ShareError
 from privyseal.keeper.slots import WrongSecretError
+from privyseal.keeper.unrecorded import Worker
 from privyseal.keeper.uses import UseCounter
 from privyseal.keeper.verbs import Key
 from privyseal.keeper.wrapping import Wrapping
@@ -99,14 +100,18 @@ class Keyring:
         self._wrapping = Wrapping(self, self._life, self._uses, self._counters)
         self._hits = self._misses = 0
 
-    def handle(self, request: Request) -> Answer:
-        """Answer any request; never raises for what a request contains."""
+    def handle(self, request: Request, worker: Worker | None = None) -> Answer:
+        """Answer any request; never raises for what a request contains. `worker` is who asks."""
         try:
             if isinstance(request, Sign):
                 ready = self.ready(request)
-                return self.signed(ready, ready(0, len(ready.inputs)))
+                return self.signed(ready, ready(0, len(ready.inputs)), (request.user, worker))
             if isinstance(request, Apply):
-                return self.apply(request)
+                return self.apply(request, worker)
+            if isinstance(request, frames.Wrap):
+                return self._wrapping.wrap(request, worker)
+            if isinstance(request, frames.Unwrap):
+                return self._wrapping.unwrap(request, worker)
             return self._manage(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a refusal without detail
             return refusal(error)
@@ -148,13 +153,13 @@ class Keyring:
         uses = self._counters.take(opened.place, request.counter, len(inputs), limit)
         return Ready(opened, scheme, inputs, uses, self._counters.seal(opened.place, uses))
 
-    def signed(self, ready: Ready, values: Sequence[bytes]) -> frames.Signatures:
-        """Count what was signed; nothing leaves the keeper without a number."""
+    def signed(self, ready: Ready, values: Sequence[bytes], by: tuple[str, Worker | None]) -> frames.Signatures:
+        """Count what was signed; nothing leaves the keeper without a number. `by` is the user and the worker."""
         opened = ready.opened
-        first = self._uses.count(opened.core, opened.id, ready.scheme.name, ready.inputs)
+        first = self._uses.count(by, opened.core, opened.id, ready.scheme.name, ready.inputs)
         return frames.Signatures(tuple(values), self._uses.keeper, first, ready.uses, ready.counter)
 
-    def apply(self, request: Apply) -> Answer:
+    def apply(self, request: Apply, worker: Worker | None = None) -> Answer:
         """Use a key for something else than signing. What does not fit the key is a use too, and counted."""
         opened = self._opened_for(request)
         use = applying.use_of(request.verb)
@@ -163,8 +168,18 @@ class Keyring:
         value = applying.value_of(opened.key, request)
         what = parameters.counted(request.verb, request.data, request.parameters, value)
         name = parameters.recorded(request.verb, request.mechanism, request.parameters.hash)
-        number = self._uses.count(opened.core, opened.id, name, (what,))
+        number = self._uses.count((request.user, worker), opened.core, opened.id, name, (what,))
         return frames.Applied(value, self._uses.keeper, number, uses, counter)
+
+    def recorded(self, request: frames.Recorded) -> None:
+        """Learn that events are durable."""
+        if request.keeper == self._uses.keeper:
+            self._uses.unrecorded.recorded(request.first_uses)
+
+    def list_unrecorded(self, request: frames.ListUnrecorded) -> Answer:
+        """Say what may still have to be recorded, and what is to be recorded by whoever asks."""
+        held = self._uses.unrecorded
+        return frames.Unrecorded(self._uses.keeper, held.waiting(request.count), held.abandoned())
 
     def count_uses(self) -> Answer:
         """Say how many uses were made; a checkpoint may be signed with this count for a minute."""
@@ -300,6 +315,7 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.Forget: lambda keyring, request: keyring.custody.forget(request),
     frames.GenerateAuditKey: lambda keyring, request: auditing.generate(keyring.domain(), request.id),
     frames.Inspect: lambda keyring, _: keyring.inspect(),
+    frames.ListUnrecorded: Keyring.list_unrecorded,
     frames.Lock: lambda keyring, _: keyring.lock(),
     frames.Login: Keyring.login,
     frames.Logout: Keyring.logout,
@@ -311,9 +327,7 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.SealBackup: Keyring.seal_backup,
     frames.SignCheckpoint: Keyring.sign_checkpoint,
     frames.Succeed: lambda keyring, request: keyring.custody.succeed(request),
-    frames.Unwrap: lambda keyring, request: keyring._wrapping.unwrap(request),  # noqa: SLF001 - our own
     frames.Watch: lambda keyring, _: keyring.inspect(),
-    frames.Wrap: lambda keyring, request: keyring._wrapping.wrap(request),  # noqa: SLF001 - our own
 }
 
 

@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 from privyseal.keeper.hardening import harden_keeper
 from privyseal.keeper.keyring import Keyring, Ready, refusal
+from privyseal.keeper.unrecorded import Worker
 from privyseal.telemetry.logs import set_up
 from privyseal.wire import frames
-from privyseal.wire.frames import Answer, Request, Sign
+from privyseal.wire.frames import Answer, Recorded, Request, Sign
 
 Signed = Callable[[Ready, Sequence[bytes]], Answer]
 _log = logging.getLogger("privyseal.keeper")
@@ -63,8 +64,9 @@ class Watchers:
 class Connection:
     """One API worker's connection. Frames are read by one thread; answers may be written by any."""
 
-    def __init__(self, sock: socket.socket, keyring: Keyring, pools: Pools, watchers: Watchers) -> None:
+    def __init__(self, sock: socket.socket, keyring: Keyring, pools: Pools, watchers: Watchers, worker: Worker) -> None:
         self._watchers = watchers
+        self._worker = worker
         self._sock = sock
         self._keyring = keyring
         self._pools = pools
@@ -92,7 +94,9 @@ class Connection:
         quick: list[tuple[int, Answer]] = []
         for number, request in messages:
             if self._keyring.is_quick(request):
-                quick.append((number, self._keyring.handle(request)))
+                quick.append((number, self._keyring.handle(request, self._worker)))
+            elif isinstance(request, Recorded):
+                self._keyring.recorded(request)
             else:
                 self._start(number, request)
         self.send(quick)
@@ -116,7 +120,7 @@ class Connection:
         if isinstance(request, frames.Watch):
             self._watchers.add(self)
         before = self._keyring.custody.change
-        answer = self._keyring.handle(request)
+        answer = self._keyring.handle(request, self._worker)
         if self._keyring.custody.change != before:
             self._watchers.tell(self._keyring.inspect())
         return answer
@@ -127,8 +131,12 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
             self.send([(number, refusal(error))])
             return
-        signed = self._keyring.signed
-        Batch(ready, self._pools, signed, lambda answer: self.send([(number, answer)])).start()
+        signed, by = self._keyring.signed, (request.user, self._worker)
+
+        def count(ready: Ready, values: Sequence[bytes]) -> Answer:
+            return signed(ready, values, by)
+
+        Batch(ready, self._pools, count, lambda answer: self.send([(number, answer)])).start()
 
     def send(self, messages: list[tuple[int, Answer]]) -> None:
         """Send answers in one frame."""
@@ -187,11 +195,11 @@ def _stretches(request: Sign | frames.Apply) -> bool:
     return isinstance(request.proof, frames.PINProof) and request.proof.counted
 
 
-def _is_ours(sock: socket.socket) -> bool:
-    """Check that the other end runs as the same user (unix(7), SO_PEERCRED)."""
+def _peer(sock: socket.socket) -> int | None:
+    """Give the process at the other end, None when it does not run as the same user (unix(7), SO_PEERCRED)."""
     size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return bool(uid == os.geteuid())
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(pid) if uid == os.geteuid() else None
 
 
 def serve(listener: socket.socket, keyring: Keyring) -> None:
@@ -202,11 +210,13 @@ def serve(listener: socket.socket, keyring: Keyring) -> None:
             sock, _ = listener.accept()
         except OSError:
             return
-        if not _is_ours(sock):
+        pid = _peer(sock)
+        if pid is None:
             _log.warning("refused a connection from another user")
             sock.close()
             continue
-        threading.Thread(target=Connection(sock, keyring, pools, watchers).serve, daemon=True).start()
+        connection = Connection(sock, keyring, pools, watchers, Worker(pid))
+        threading.Thread(target=connection.serve, daemon=True).start()
 
 
 def _end_with_parent() -> None:

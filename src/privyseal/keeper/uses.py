@@ -1,7 +1,8 @@
 """The keeper's own count of what it signed: a running number and a running hash that no API worker can change.
 
 Each signature that leaves the keeper is counted; its event carries the number, and checkpoints carry count and hash. An
-event that nobody wrote therefore leaves a gap, and one that somebody changed another hash.
+event that nobody wrote therefore leaves a gap, and one that somebody changed another hash. What each number stands for
+is held until its event is durable: see `keeper.unrecorded`.
 """
 
 import os
@@ -10,6 +11,8 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 
+from privyseal.keeper.unrecorded import Unrecorded, Worker
+from privyseal.wire.frames import Made
 from privyseal.wire.notes import Uses, first_hash, use_entry, use_hash
 
 MARK_SECONDS = 60.0
@@ -23,19 +26,26 @@ class UseCounter:
 
     def __init__(self) -> None:
         self.keeper = os.urandom(8).hex()
+        self.unrecorded = Unrecorded()
         self._lock = threading.Lock()
         self._count = 0
         self._chain = first_hash(self.keeper)
         self._marks: list[tuple[float, Uses]] = []
 
-    def count(self, core: int, key: str, mechanism: str, inputs: Sequence[bytes]) -> int:
-        """Count signatures over these inputs; gives the number of the first, the others follow it."""
-        digests = [sha256(each).hexdigest() for each in inputs]
+    def count(self, by: tuple[str, Worker | None], core: int, key: str, mechanism: str, inputs: Sequence[bytes]) -> int:
+        """Count signatures over these inputs; gives the number of the first, the others follow it.
+
+        Args:
+            by: the user, and the worker that asked.
+        """
+        user, worker = by
+        digests = tuple([sha256(each).hexdigest() for each in inputs])
         with self._lock:
             first, chain = self._count + 1, self._chain
             for use, digest in enumerate(digests, first):
                 chain = use_hash(chain, use_entry(use, core, key, mechanism, digest))
             self._count, self._chain = self._count + len(digests), chain
+            self.unrecorded.add(Made(first, user, core, key, mechanism, digests), worker)
         return first
 
     def mark(self) -> Uses:

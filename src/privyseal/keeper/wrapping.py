@@ -10,6 +10,7 @@ from privyseal.keeper.applying import DOES_NOT_FIT
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.life import Keeping, Life
 from privyseal.keeper.refused import RefusedError
+from privyseal.keeper.unrecorded import Worker
 from privyseal.keeper.uses import UseCounter
 from privyseal.keeper.verbs import Key
 from privyseal.model.keys import KeyType, Use
@@ -26,7 +27,7 @@ class Wrapping:
         self._uses = uses
         self._counters = counters
 
-    def wrap(self, request: frames.Wrap) -> frames.Applied:
+    def wrap(self, request: frames.Wrap, worker: Worker | None = None) -> frames.Applied:
         """Wrap one key with another; both are opened by the same proof, and each policy has its say."""
         target = frames.policy(request.target.policy)
         if not target.exportable:
@@ -39,10 +40,12 @@ class Wrapping:
             wrapped = key.wrap(Mechanism(request.mechanism), request.parameters, material)
         except ValueError as error:
             raise RefusedError(frames.INPUT, "the key to wrap is too long or too short for this mechanism") from error
-        number = self._count(request, Use.WRAP, parameters.wrapped_input(request.target.id, wrapped))
+        number = self._count(
+            (request.user, worker), request, Use.WRAP, parameters.wrapped_input(request.target.id, wrapped)
+        )
         return frames.Applied(wrapped, self._uses.keeper, number, uses, counter)
 
-    def unwrap(self, request: frames.Unwrap) -> frames.Unwrapped:
+    def unwrap(self, request: frames.Unwrap, worker: Worker | None = None) -> frames.Unwrapped:
         """Unwrap a key and seal it as a new one."""
         key_type = KeyType(request.type)
         pin = request.new_pin is not None
@@ -50,7 +53,7 @@ class Wrapping:
         key = self._open(request, Use.UNWRAP)
         uses, counter = self._counters.use(request.record, frames.policy(request.record.policy), request.counter)
         material = _unwrapped(key, request, key_type)
-        number = self._count(request, Use.UNWRAP, request.wrapped)
+        number = self._count((request.user, worker), request, Use.UNWRAP, request.wrapped)
         if material is None:
             return frames.Unwrapped(None, self._uses.keeper, number, uses, counter)
         blank = frames.SealedKey(request.id, request.core, request.type, 1, frames.encode_policy(policy), b"")
@@ -64,9 +67,9 @@ class Wrapping:
         policies.check_use(frames.policy(request.record.policy), key_type, use, request.mechanism, request.parameters)
         return signing.load(key_type, secret)
 
-    def _count(self, request: frames.Wrap | frames.Unwrap, use: Use, what: bytes) -> int:
+    def _count(self, by: tuple[str, Worker | None], request: frames.Wrap | frames.Unwrap, use: Use, what: bytes) -> int:
         name = parameters.recorded(use.value, request.mechanism, request.parameters.hash)
-        return self._uses.count(request.core, request.record.id, name, (what,))
+        return self._uses.count(by, request.core, request.record.id, name, (what,))
 
 
 def _unwrapped(key: Key, request: frames.Unwrap, key_type: KeyType) -> signing.Material | None:

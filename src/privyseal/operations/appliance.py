@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
 from privyseal.access.passwords import Recognised
@@ -144,6 +145,7 @@ class Appliance:
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
+    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary, repr=False)
     last_uses: LastUses = field(default_factory=LastUses, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
     refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

@@ -1,7 +1,7 @@
 """Trying a secret: an attempt is reserved in the store before it is tried, so that none is forgotten and none is free.
 
-Reserved attempts count against the limit while they are tried, in every worker. Those that a crash leaves behind are
-counted as wrong at the next start.
+Reserved attempts count against the limit while they are tried, in every worker: where they might be wrong once too
+often, one is tried at a time. Those that a crash leaves behind are counted as wrong when the process is started again.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def attempt(appliance: Appliance, subjects: tuple[str, ...], limits: Attem
         SecretLockedError: one of them has had too many wrong attempts.
         TooManyAttemptsError: the next attempt has to wait.
     """
-    await _reserve(appliance.store, subjects, limits)
+    await _reserve(appliance, subjects, limits)
     trial = Trial(appliance.store, subjects, limits)
     try:
         yield trial
@@ -59,12 +59,25 @@ async def attempt(appliance: Appliance, subjects: tuple[str, ...], limits: Attem
         await asyncio.to_thread(_succeed, appliance.store, subjects)
 
 
-async def _reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> None:
+async def _reserve(appliance: Appliance, subjects: tuple[str, ...], limits: AttemptLimits) -> None:
+    """Reserve when it is this attempt's turn. One of a worker's asks the database, however many wait in it."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not await asyncio.to_thread(_try_to_reserve, store, subjects, limits):
-        if time.monotonic() > deadline:
-            raise TooManyAttemptsError("too many attempts at once; wait a second", 1)
-        await asyncio.sleep(_POLL_SECONDS)
+    turn = appliance.turns.setdefault(subjects[0], asyncio.Lock())
+    try:
+        await asyncio.wait_for(turn.acquire(), _PATIENCE_SECONDS)
+    except TimeoutError:
+        raise _too_many_at_once() from None
+    try:
+        while not await asyncio.to_thread(_try_to_reserve, appliance.store, subjects, limits):
+            if time.monotonic() > deadline:
+                raise _too_many_at_once()
+            await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        turn.release()
+
+
+def _too_many_at_once() -> TooManyAttemptsError:
+    return TooManyAttemptsError("too many attempts at once; wait a second", 1)
 
 
 def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> bool:
@@ -73,7 +86,7 @@ def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimi
         known = [attempts.get(connection, subject) for subject in subjects]
         for one in known:
             _refuse(one, limits)
-        if any(one.failures + one.pending >= (limits.lock_at or _NEVER) for one in known):
+        if any(one.pending and one.failures + one.pending >= limits.one_at_a_time_from for one in known):
             return False
         for one in known:
             attempts.reserve(connection, one)
@@ -87,9 +100,6 @@ def _mend_clock(store: Store, subjects: tuple[str, ...]) -> None:
     if any(one.last > time.time_ns() // 1000 for one in known):
         with store.write() as connection:
             attempts.begin_now(connection, subjects)
-
-
-_NEVER = 1 << 30
 
 
 def _refuse(known: Attempts, limits: AttemptLimits) -> None:

@@ -11,8 +11,9 @@ delays at every guess, while hosts that are known keep working.
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
-from privyseal.access.attempts import PASSWORD_LIMITS, password_subject
+from privyseal.access.attempts import PASSWORD_LIMITS, password_subject, unknown_subject
 from privyseal.access.passwords import parse_basic, verify_password
 from privyseal.access.tokens import bearer
 from privyseal.errors import StaleDecisionError, UnauthenticatedError
@@ -67,7 +68,9 @@ async def authenticate(appliance: Appliance, snapshot: Snapshot, credentials: Cr
     user = snapshot.users.get(basic.name)
     if user is not None:
         credentials.name = user.name
-    return await _once(appliance, (snapshot.generation, mark), lambda: _verify(appliance, user, basic.password, mark))
+    subject = _subject(snapshot, basic.name)
+    verify = partial(_verify, appliance, subject, user, basic.password, mark)
+    return await _once(appliance, (snapshot.generation, mark), verify)
 
 
 async def _by_certificate(appliance: Appliance, snapshot: Snapshot, credentials: Credentials) -> User:
@@ -113,13 +116,19 @@ async def _once(
     return await asyncio.shield(running)
 
 
-async def _verify(appliance: Appliance, user: User | None, password: str, mark: bytes) -> User:
-    if user is None:
-        await asyncio.to_thread(verify_password, password, None)
-        raise UnauthenticatedError(_REFUSED)
-    async with attempt(appliance, (password_subject(user.name),), PASSWORD_LIMITS) as trial:
-        if not await asyncio.to_thread(verify_password, password, user.password):
+async def _verify(appliance: Appliance, subject: str, user: User | None, password: str, mark: bytes) -> User:
+    """Try a password. Each step is taken for a name that no user has too: neither answer nor time tells of it."""
+    async with attempt(appliance, (subject,), PASSWORD_LIMITS) as trial:
+        right = await asyncio.to_thread(verify_password, password, None if user is None else user.password)
+        if user is None or not right:
             await trial.failed()
             raise UnauthenticatedError(_REFUSED)
     appliance.recognised.remember(mark, user.name, user.password)
     return user
+
+
+def _subject(snapshot: Snapshot, name: str) -> str:
+    if name in snapshot.users:
+        return password_subject(name)
+    salts = [snapshot.cores[number].pin_salt for number in sorted(snapshot.cores)]
+    return unknown_subject(name, salts[0] if salts else b"")

@@ -15,6 +15,7 @@ from privyseal.operations.count_uses import Answer, count_in
 from privyseal.operations.perform import Act, Caller
 from privyseal.store import events
 from privyseal.store.store import generation
+from privyseal.wire import frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ async def conclude(appliance: Appliance, caller: Caller, act: Act, done: Done) -
         kept = None if done.result is None else act.keeps(done.result)
         return await appliance.recorder.record(done.new, caller.snapshot.generation, kept)
     try:
-        return await asyncio.to_thread(_at_once, appliance, caller, act, done)
+        number = await asyncio.to_thread(_at_once, appliance, caller, act, done)
     except Exception:
         appliance.recorder.withhold(done.new[:1])
         raise
+    first_use = done.answer.first_use if isinstance(done.answer, frames.Signatures) else done.answer.use
+    appliance.keeper.recorded([(done.answer.keeper, first_use)])
+    return number
 
 
 def _at_once(appliance: Appliance, caller: Caller, act: Act, done: Done) -> int:

@@ -16,7 +16,7 @@ from privyseal.model.cores import Core
 from privyseal.model.keys import Use
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.bearer import standing
-from privyseal.operations.find_key import look_up, require_entry
+from privyseal.operations.find_key import read_key, require_entry
 from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.wire.frames import Policy
@@ -110,13 +110,12 @@ async def _about_key(appliance: Appliance, asker: Caller, operation: Operation, 
     rules = asker.snapshot.rules_of(asker.user, core)
     if operation.value.startswith("object:"):  # they have a label and nothing else that a rule could go by
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
-    known = await look_up(appliance, asker, core, question.key)
-    if known is None:
+    key = await read_key(appliance, core, question.key)
+    if key is None:
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
-    key = known.key
     decision = decide(asker.user, operation, core.number, key.label, rules, key.id, key.tags)
     if decision.allowed:
-        return Explanation(decision, tuple(_conditions(asker, operation, known)))
+        return Explanation(decision, tuple(_conditions(asker, operation, KnownKey.of(key))))
     if asker.user.role is not Role.OPERATOR or asker.user.scope is not None:
         return Explanation(decision)
     return Explanation(refusal(asker.user, operation, core.number, question.key))

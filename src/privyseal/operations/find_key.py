@@ -1,7 +1,8 @@
 """Finding one key by id or label, for an operation that a user asks for. What a user may not know of is not there.
 
 Whether a key is missing or hidden, the answer is the same words: it names the rule that would be needed, and says
-nothing about the key.
+nothing about the key. It takes the same steps too: a key that is remembered because others use it is read from the
+store all the same for who may not know of it, as one that is not there would be.
 """
 
 import asyncio
@@ -32,30 +33,30 @@ async def find_key(
     core = caller.snapshot.core(core_ref)
     act.core, act.key = core.number, key_ref[:128]
     require_entry(caller, core, operation, key_ref)
-    known = caller.snapshot.keys.get((core.number, key_ref)) or await look_up(appliance, caller, core, key_ref)
-    if known is None:
-        raise _hidden(caller, core, operation, key_ref)
+    known = caller.snapshot.keys.get((core.number, key_ref))
+    decision = None if known is None else _told(caller, operation, known.key)
+    if known is None or decision is None:
+        key = await read_key(appliance, core, key_ref)
+        decision = None if key is None else _told(caller, operation, key)
+        if key is None or decision is None:
+            raise _hidden(caller, core, operation, key_ref)
+        known = KnownKey.of(key)
+        caller.snapshot.remember(core, key_ref, known)
     act.key = known.key.id
-    decision = decide_about(caller, operation, known.key)
-    if decision.allowed:
-        return known
-    if decide_about(caller, Operation.KEY_READ, known.key).allowed:
+    if not decision.allowed:
         raise AccessRefusedError(decision)
-    act.key = key_ref[:128]
-    raise _hidden(caller, core, operation, key_ref)
-
-
-async def look_up(appliance: Appliance, caller: Caller, core: Core, key_ref: str) -> KnownKey | None:
-    """Give a key by id or label whoever asks. What comes of it is for those who may know of the key."""
-    found = caller.snapshot.keys.get((core.number, key_ref))
-    if found is not None:
-        return found
-    key = await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
-    if key is None:
-        return None
-    known = KnownKey.of(key)
-    caller.snapshot.remember(core, key_ref, known)
     return known
+
+
+async def read_key(appliance: Appliance, core: Core, key_ref: str) -> Key | None:
+    """Give a key by id or label whoever asks. What comes of it is for those who may know of the key."""
+    return await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
+
+
+def _told(caller: Caller, operation: Operation, key: Key) -> Decision | None:
+    """Decide about a key; None for who may not know of it."""
+    decision = decide_about(caller, operation, key)
+    return decision if decision.allowed or decide_about(caller, Operation.KEY_READ, key).allowed else None
 
 
 def decide_about(caller: Caller, operation: Operation, key: Key) -> Decision:
@@ -64,20 +65,38 @@ def decide_about(caller: Caller, operation: Operation, key: Key) -> Decision:
     return decide(caller.user, operation, key.core, key.label, rules, key.id, key.tags)
 
 
+def may_enter(caller: Caller, core: Core) -> bool:
+    """Say whether a core is there for the caller: who manages or audits, or an operator with a rule in it."""
+    if outside_core(caller.user, core.number) is not None:
+        return False
+    if caller.user.role in _EVERYWHERE:
+        return True
+    return _goes_by_rules(caller) and bool(caller.snapshot.rules_of(caller.user, core))
+
+
 def require_entry(caller: Caller, core: Core, operation: Operation, key_ref: str | None = None) -> None:
-    """Refuse an operator without any rule in a core, before anything is looked up there; raises AccessRefusedError."""
+    """Refuse a core that is not there for the caller, before anything is looked up; raises AccessRefusedError."""
+    if may_enter(caller, core):
+        return
     refusal = outside_core(caller.user, core.number)
     if refusal is not None:
         raise AccessRefusedError(refusal)
-    if caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core):
-        return
-    reason = f"user '{caller.user.name}' has no access rule in core {core.number}"
-    user = caller.user.name
+    user, role = caller.user.name, caller.user.role.value
+    if not _goes_by_rules(caller):
+        raise AccessRefusedError(Decision(allowed=False, reason=f"user '{user}' has role {role}, which enters no core"))
+    reason = f"user '{user}' has no access rule in core {core.number}"
     if key_ref is None:
         command: str | None = missing_entry(user, operation, core.number)
     else:
         command = missing_rule(user, operation, core.number, key_ref)
     raise AccessRefusedError(Decision(allowed=False, reason=reason, missing_rule=command))
+
+
+_EVERYWHERE = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
+
+
+def _goes_by_rules(caller: Caller) -> bool:
+    return caller.user.role is Role.OPERATOR
 
 
 def _hidden(caller: Caller, core: Core, operation: Operation, key_ref: str) -> KeyNotFoundError:

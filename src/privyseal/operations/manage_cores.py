@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from privyseal.access.attempts import key_subject
-from privyseal.access.scope import outside_core
 from privyseal.errors import ConflictError, InvalidRequestError
-from privyseal.model.access import Operation, Role
+from privyseal.model.access import Operation
 from privyseal.model.cores import DESTROY_DAYS, MANUFACTURER, MODEL, Core
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.find_key import find_key, require_entry
+from privyseal.operations.find_key import find_key, may_enter, require_entry
 from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
@@ -49,12 +48,7 @@ def blank_core(name: str, *, pin_required: bool) -> Core:
 
 async def list_cores(appliance: Appliance, caller: Caller) -> list[CountedCore]:
     """Give the cores in which the user has a rule; to those who manage or audit, all."""
-    mine = [
-        core
-        for core in caller.snapshot.cores.values()
-        if (caller.user.role is not Role.OPERATOR or caller.snapshot.rules_of(caller.user, core))
-        and outside_core(caller.user, core.number) is None
-    ]
+    mine = [core for core in caller.snapshot.cores.values() if may_enter(caller, core)]
     return await look(appliance, lambda connection: [_counted(connection, core) for core in mine])
 
 

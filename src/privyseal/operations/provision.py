@@ -38,11 +38,31 @@ class Place:
         """The file that unlocks at an unattended start."""
         return self.given_key_file or self.data / "unlock.key"
 
+    @property
+    def restoring(self) -> Path:
+        """The file that is here while a backup is being restored into this place."""
+        return self.data / "restoring"
+
 
 def is_provisioned(store: Store) -> bool:
     """Say whether this database belongs to an appliance."""
     with store.read() as connection:
         return appliance.node(connection) is not None
+
+
+def require_whole(store: Store, place: Place) -> None:
+    """Refuse a place into which a restore has not come to its end: what began there must not become another appliance.
+
+    Raises ConfigurationError.
+    """
+    if not place.restoring.exists():
+        return
+    if not is_provisioned(store):
+        raise ConfigurationError(
+            f"a restore into {place.data} was cut off; type `privyseal restore` again, or remove {place.restoring} to "
+            "begin a new appliance there"
+        )
+    place.restoring.unlink()  # it was cut off behind the commit, with which everything was there
 
 
 def provision(store: Store, keeper: Path, node: str, password: str, opener: frames.Opener) -> frames.Slot:

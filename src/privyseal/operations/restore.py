@@ -5,6 +5,7 @@ nobody who could be asked who he is: whoever can write the directory may restore
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -60,6 +61,18 @@ def check(keeper: Path, file: BinaryIO, secret: str, slot_secret: bytes, progres
     except (BackupError, dump.DumpError) as error:
         raise InvalidBackupError(str(error)) from error
     return checked
+
+
+@contextmanager
+def marked(place: Place) -> Iterator[None]:
+    """Mark a place while something is restored into it; the mark stays if that does not come to its end."""
+    write_private(place.restoring, b"`privyseal restore` did not come to its end here\n")
+    try:
+        yield
+    except ConflictError:  # an appliance is there, and nothing of it was touched
+        place.restoring.unlink()
+        raise
+    place.restoring.unlink()
 
 
 def restore(store: Store, place: Place, file: BinaryIO, checked: Checked, progress: Progress) -> None:

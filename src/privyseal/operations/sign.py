@@ -224,10 +224,12 @@ async def _recorded_at_once(
 ) -> Signed:
     """Record outside the group commit, because more than events has to be in the transaction."""
     try:
-        return await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
+        signed = await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
     except Exception:
         appliance.recorder.withhold(new)  # what is not given out is on record all the same
         raise
+    appliance.keeper.recorded([(answer.keeper, answer.first_use)])
+    return signed
 
 
 def _record_at_once(

@@ -2,12 +2,11 @@
 
 (1) the audit key, made here if there is none yet
 (2) the keeper's count, from before the length of the record is read
-(3) a moment for what was counted to become durable
+(3) a moment for what was counted to become durable; what a worker that ended had in hand is recorded here
 (4) length and root
 (5) the keeper signs what it counted at (2) together with (4)
 
-So what a checkpoint counts is in the record that it speaks of, unless somebody kept it out, or a worker was killed with
-a signature in its hands.
+So what a checkpoint counts is in the record that it speaks of, unless somebody kept it out.
 """
 
 import asyncio
@@ -20,6 +19,7 @@ from privyseal.errors import ConflictError, UnavailableError
 from privyseal.keeper.auditing import CORE, TYPE
 from privyseal.keeper.client import KeeperClient
 from privyseal.model.event import Event, Outcome
+from privyseal.operations.record_abandoned import record_abandoned
 from privyseal.store import appliance as appliance_rows
 from privyseal.store import events, record
 from privyseal.store.record import AuditKey
@@ -31,7 +31,7 @@ from privyseal.wire.notes import ORIGIN, VerifierKey
 APPLIANCE = "privyseal"
 """Who is the user of an event that the appliance itself brings about."""
 
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
@@ -54,7 +54,7 @@ async def take_checkpoint(store: Store, keeper: KeeperClient) -> Taken:
     """Take a checkpoint. Raises ApplianceLockedError or UnavailableError."""
     key = await audit_key(store, keeper)  # (1)
     counted = await keeper.ask(frames.CountUses(), frames.Counted)  # (2)
-    await _settled(store, counted)  # (3)
+    await _settled(store, keeper, counted.count)  # (3)
     size, root = await asyncio.to_thread(_edge, store)  # (4)
     sealed = frames.SealedKey(key.id, CORE, TYPE, key.version, key.policy, key.sealed)
     signed = await keeper.ask(frames.SignCheckpoint(sealed, size, root, counted.count), frames.Note)  # (5)
@@ -100,18 +100,13 @@ def own_event(
     )
 
 
-async def _settled(store: Store, counted: frames.Counted) -> None:
-    """Wait until the newest signatures that were counted are in the record, or for two seconds."""
+async def _settled(store: Store, keeper: KeeperClient, count: int) -> None:
+    """Wait until every signature that was counted is in the record, or for five seconds."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not await asyncio.to_thread(_is_settled, store, counted):
+    while await record_abandoned(store, keeper, count):
         if time.monotonic() > deadline:
             return
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _is_settled(store: Store, counted: frames.Counted) -> bool:
-    with store.read() as connection:
-        return events.has_newest_uses(connection, counted.keeper, counted.count)
 
 
 def _edge(store: Store) -> tuple[int, bytes]:

@@ -1,7 +1,10 @@
 """What becomes due by itself: keys at their end are destroyed, keys that have come of age are rotated.
 
+And of the names that no user has, and that somebody tried to log in with, those beyond a number are forgotten.
+
 Every API worker runs this, and the one that holds the lease in the database does the work. The lease saves work and
-nothing rests on it: each step checks in its own transaction that it is still due.
+nothing rests on it: each step checks in its own transaction that it is still due. What a worker that ended has left
+unrecorded needs no lease.
 """
 
 import asyncio
@@ -15,8 +18,9 @@ from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.perform import Act
+from privyseal.operations.record_abandoned import record_abandoned
 from privyseal.operations.rotate_key import keep_version, next_version
-from privyseal.store import events, key_life, keys
+from privyseal.store import attempts, events, key_life, keys
 from privyseal.store.store import Store
 from privyseal.store.times import now
 from privyseal.wire import frames
@@ -34,6 +38,7 @@ async def run(appliance: Appliance) -> None:
     holder = f"{appliance.node}:{os.getpid()}:{os.urandom(4).hex()}"[-64:]
     while True:
         try:
+            await record_abandoned(appliance.store, appliance.keeper)
             if await asyncio.to_thread(_is_ours_to_do, appliance.store, holder):
                 await once(appliance, now())
         except Exception as error:  # noqa: BLE001 - whatever it is, the next time may go well
@@ -50,6 +55,7 @@ async def once(appliance: Appliance, at: datetime) -> None:
             await _rotate(appliance, key)
         except (PrivysealError, RecordDamagedError) as error:
             _say(f"the rotation of key {key.id}", error)
+    await asyncio.to_thread(_forget_unknown, appliance.store)
 
 
 def _say(what: str, error: Exception) -> None:
@@ -60,7 +66,13 @@ def _say(what: str, error: Exception) -> None:
 def _is_ours_to_do(store: Store, holder: str) -> bool:
     """Say whether something is due and this process has the lease; while nothing is due nothing is written."""
     with store.read() as connection:
-        if not key_life.destroy_due(connection, now(), 1) and not key_life.rotate_due(connection, now(), 1):
+        if not any(
+            (
+                key_life.destroy_due(connection, now(), 1),
+                key_life.rotate_due(connection, now(), 1),
+                attempts.too_many_unknown(connection) > 0,
+            )
+        ):
             return False
     with store.write() as connection:
         return key_life.lease(connection, "upkeep", holder, now(), _LEASE)
@@ -78,6 +90,11 @@ def _destroy(appliance: Appliance, key_id: str, core: int, at: datetime) -> None
             return  # restored or destroyed meanwhile
         keys.remove(connection, key)
         events.append(connection, [_event(appliance, "key:destroy", key, f"label '{key.label}', as scheduled")])
+
+
+def _forget_unknown(store: Store) -> None:
+    with store.write() as connection:
+        attempts.forget_unknown(connection, max(attempts.too_many_unknown(connection), 0))
 
 
 def _of_age(store: Store, at: datetime) -> list[Key]:

@@ -15,11 +15,13 @@ from starlette.types import Message, Receive, Scope, Send
 from privyseal import __version__
 from privyseal.errors import (
     AnsweredBeforeError,
+    BodyCutShortError,
     BodyTooLargeError,
     FieldError,
     InvalidRequestError,
     MalformedJSONError,
     PrivysealError,
+    UnavailableError,
 )
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.gate import require_operational
@@ -71,6 +73,7 @@ def framework() -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; an appliance may have no way out
         redoc_url=None,
+        redirect_slashes=False,  # to where the Host field says: there is one name for each thing
     )
     for routes in (
         appliance, unlocking, cores, keys, key_life, wrapping, objects, users, groups, credentials,
@@ -106,6 +109,9 @@ class _Front:
         if route is not None:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
+        if hot.has_other_method(scope):
+            await hot.send_problem(send, plain(405, *_NAMES[405]))
+            return
         await self._framework(scope, receive, send)
 
     def direct(self, scope: Scope) -> Direct | None:
@@ -119,7 +125,7 @@ class _Front:
             body = await hot.read_body(receive)
             may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
             repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
-        except (BodyTooLargeError, InvalidRequestError) as error:
+        except (BodyTooLargeError, BodyCutShortError, InvalidRequestError, UnavailableError) as error:
             await hot.send_problem(send, problem_of(error))
             return
         scope[STATE] = repeat

@@ -4,13 +4,13 @@ A request is one bare function call away from its operation; FastAPI would cost 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import unquote
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from privyseal.errors import AnsweredBeforeError, BodyTooLargeError
+from privyseal.errors import AnsweredBeforeError, BodyCutShortError, BodyTooLargeError, UnavailableError
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.apply import Applied
 from privyseal.operations.authenticate import Credentials
@@ -44,6 +44,7 @@ from privyseal.wire.bodies import (
 )
 
 BODY_MAX = 4 * 1024 * 1024
+BODIES_MAX = 16 * BODY_MAX
 _encode = msgspec.json.Encoder().encode
 _JSON = (b"content-type", b"application/json")
 
@@ -221,8 +222,15 @@ _ON_CORES: dict[bytes, Handler] = {b"login": _login, b"logout": _logout}
 
 def match(scope: Scope) -> Route | None:
     """Give handler, core and key if this is a hot route: `/api/v1/cores/C/keys/K/VERB` or `/api/v1/cores/C/VERB`."""
-    if scope["method"] != "POST":
-        return None
+    return _match(scope) if scope["method"] == "POST" else None
+
+
+def has_other_method(scope: Scope) -> bool:
+    """Say whether this is a hot route's path with a method that it has not: the framework knows no such path."""
+    return scope["method"] != "POST" and _match(scope) is not None
+
+
+def _match(scope: Scope) -> Route | None:
     match scope["raw_path"].split(b"/"):
         case [b"", b"api", b"v1", b"cores", core, b"keys", key, verb] if verb in _ON_KEYS:
             return _ON_KEYS[verb], unquote(core), unquote(key)
@@ -257,19 +265,53 @@ async def answer_to(appliance: Appliance, route: Route, scope: Scope, body: byte
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read a whole body; raises BodyTooLargeError above 4 MiB."""
+    """Read a whole body.
+
+    Raises:
+        BodyTooLargeError: above 4 MiB.
+        BodyCutShortError: the client has gone. What it sent would be another request, perhaps a sensible one.
+        UnavailableError: too many bodies are under way.
+    """
     message: Message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False) and len(body) <= BODY_MAX:
+    if message["type"] != "http.disconnect" and not message.get("more_body", False) and len(body) <= BODY_MAX:
         return body
-    parts, length = [body], len(body)
-    while message.get("more_body", False) and length <= BODY_MAX:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-    if length > BODY_MAX:
-        raise BodyTooLargeError(f"a body has at most {BODY_MAX} bytes; hash large files yourself and send the digest")
-    return b"".join(parts)
+    with _Reading() as reading:
+        reading.take(message)
+        while message.get("more_body", False):
+            message = await receive()
+            reading.take(message)
+        return b"".join(reading.parts)
+
+
+class _Reading:
+    """A body that comes in parts. All that a worker reads at once fit into a bound, whoever sends them."""
+
+    at_once = 0
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.length = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _Reading.at_once -= self.length
+
+    def take(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            raise BodyCutShortError("the connection ended before the body did; nothing was done")
+        part: bytes = message.get("body", b"")
+        self.parts.append(part)
+        self.length += len(part)
+        _Reading.at_once += len(part)
+        if self.length > BODY_MAX:
+            raise BodyTooLargeError(
+                f"a body has at most {BODY_MAX} bytes; hash large files yourself and send the digest"
+            )
+        if _Reading.at_once > BODIES_MAX:
+            raise UnavailableError("too many long requests at once; try again")
 
 
 def credentials_of(scope: Scope) -> Credentials:

@@ -27,6 +27,7 @@ class Problem:
 
 _TABLE: dict[type[PrivysealError], tuple[str, int, str]] = {
     errors.MalformedJSONError: ("malformed-json", 400, "The body is not JSON"),
+    errors.BodyCutShortError: ("body-cut-short", 400, "The body ended too early"),
     errors.UnauthenticatedError: ("unauthenticated", 401, "Log in first"),
     errors.AccessRefusedError: ("access-refused", 403, "You may not do this"),
     errors.ApprovalNeededError: ("approval-needed", 403, "Others have to agree first"),

@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from privyseal.access.attempts import PIN_LIMITS, Attempts
+from privyseal.access.attempts import PIN_LIMITS, UNKNOWN, UNKNOWN_MAX, Attempts
 from privyseal.store.store import changed
 from privyseal.store.tables import attempts
 from privyseal.store.times import now, to_micros
 
 GUARDED_FROM = PIN_LIMITS.delay_from
-"""From this many failures on a subject is part of what decisions rest on: no attempt at it may skip the counting."""
+"""From this many failures on a PIN's subject is part of what decisions rest on: no attempt may skip the counting.
+
+Passwords are no part of it. Else whoever reaches the port could have every worker read its snapshot anew at will.
+"""
+_PINS = "pin:"
+_IS_UNKNOWN = attempts.c.subject.startswith(UNKNOWN)
+_COUNT_UNKNOWN = select(func.count()).select_from(attempts).where(_IS_UNKNOWN)
 
 
 def get(connection: Connection, subject: str) -> Attempts:
@@ -28,7 +34,7 @@ def succeed(connection: Connection, subject: str) -> None:
     """Note that the attempt was right: the failures before it are forgotten."""
     known = get(connection, subject)
     _put(connection, subject, 0, max(known.pending - 1, 0), known.last)
-    if known.failures >= GUARDED_FROM:
+    if known.failures >= GUARDED_FROM and subject.startswith(_PINS):
         changed(connection)
 
 
@@ -42,7 +48,7 @@ def fail(connection: Connection, subject: str) -> Attempts:
     """Note that the attempt was wrong."""
     known = get(connection, subject)
     _put(connection, subject, known.failures + 1, max(known.pending - 1, 0), to_micros(now()))
-    if known.failures + 1 == GUARDED_FROM:
+    if known.failures + 1 == GUARDED_FROM and subject.startswith(_PINS):
         changed(connection)
     return get(connection, subject)
 
@@ -73,8 +79,21 @@ def begin_now(connection: Connection, subjects: Sequence[str]) -> None:
 
 
 def above(connection: Connection, failures: int) -> Sequence[Attempts]:
-    """Give the subjects with at least this many failures."""
-    return [_attempts(row) for row in connection.execute(select(attempts).where(attempts.c.failures >= failures))]
+    """Give the subjects of PINs with at least this many failures."""
+    query = select(attempts).where(attempts.c.failures >= failures, attempts.c.subject.startswith(_PINS))
+    return [_attempts(row) for row in connection.execute(query)]
+
+
+def too_many_unknown(connection: Connection) -> int:
+    """Say how many subjects of names that no user has there are beyond what is kept; 0 or less for none."""
+    return int(connection.execute(_COUNT_UNKNOWN).scalar_one()) - UNKNOWN_MAX
+
+
+def forget_unknown(connection: Connection, count: int) -> None:
+    """Forget some of them: those with the fewest failures first, so that a flood of names washes away itself only."""
+    order = (attempts.c.failures, attempts.c.last)
+    least = select(attempts.c.subject).where(_IS_UNKNOWN, attempts.c.pending == 0).order_by(*order).limit(count)
+    connection.execute(delete(attempts).where(attempts.c.subject.in_(least)))
 
 
 def _put(connection: Connection, subject: str, failures: int, pending: int, last: int) -> None:

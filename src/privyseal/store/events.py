@@ -7,7 +7,7 @@ statements would hand Python's lock back and forth as often, and SQLAlchemy's ow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from privyseal.audit.tree import Edge, Kept, leaf_hash
 from privyseal.model.event import Event, Outcome, encode, leaf
@@ -65,16 +65,24 @@ def get(connection: Connection, number: int) -> Event | None:
     return None if row is None else _event(row)
 
 
-def has_newest_uses(connection: Connection, keeper: str, count: int) -> bool:
-    """Say whether the newest of `count` signatures of a keeper are in the record; looks at its end only."""
-    last = connection.execute(select(func.max(events.c.number))).scalar() or 0
-    recent, newest = events.c.number > last - _END, events.c.use.between(max(count - _NEWEST, 0) + 1, count)
-    query = select(func.count(events.c.use.distinct())).where(recent, events.c.keeper == keeper, newest)
-    return bool(connection.execute(query).scalar_one() == min(count, _NEWEST))
+def append_missing(connection: Connection, keeper: str, signatures: Sequence[Event]) -> None:
+    """Write those of a keeper's signatures that are not among the newest events; the record waits meanwhile."""
+    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
+    try:
+        edge = cursor.head().edge  # what is read from here on stays as it is
+        known = _recent_uses(connection, edge.size, keeper)
+        if missing := [one for one in signatures if one.use not in known]:
+            write(cursor, edge, missing)
+    finally:
+        cursor.close()
 
 
-_NEWEST = 1000  # signatures: as many as one batch has
-_END = 20_000  # events
+def _recent_uses(connection: Connection, last: int, keeper: str) -> set[int | None]:
+    recent = events.c.number > last - _RECENT
+    return set(connection.execute(select(events.c.use).where(recent, events.c.keeper == keeper)).scalars())
+
+
+_RECENT = 200_000  # events: those of half a minute at the highest speeds that were measured
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:

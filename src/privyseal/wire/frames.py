@@ -388,6 +388,28 @@ class CountUses(_Message, frozen=True, tag="count-uses"):
     """Ask how often this run of the keeper has used keys. Answer: `Counted`."""
 
 
+class Recorded(_Message, frozen=True, tag="recorded"):
+    """The events of these answers are durable. No answer, so it has the number 0 and travels with other requests.
+
+    Attributes:
+        keeper: the run of the keeper that gave the answers; those of another run are passed over.
+        first_uses: of each answer, `Signatures.first_use`.
+    """
+
+    keeper: str
+    first_uses: tuple[int, ...]
+
+
+class ListUnrecorded(_Message, frozen=True, tag="list-unrecorded"):
+    """Say which signatures nobody has said to be recorded. Answer: `Unrecorded`.
+
+    Attributes:
+        count: how many of the first `count` signatures wait is what the answer tells.
+    """
+
+    count: int = 0
+
+
 class SignCheckpoint(_Message, frozen=True, tag="sign-checkpoint"):
     """Sign a checkpoint of the record. Answer: `Note`.
 
@@ -592,6 +614,39 @@ class Counted(_Message, frozen=True, tag="counted"):
     chain: bytes
 
 
+class Made(_Message, frozen=True):
+    """Signatures that left in one answer, as their events have them.
+
+    Attributes:
+        first_use: the first one's number; the others follow.
+        mechanism: the scheme's name.
+        inputs: SHA-256 of each input, hexadecimal.
+        ended: whether the worker that asked has ended; told of what is abandoned.
+    """
+
+    first_use: int
+    user: str
+    core: int
+    key: str
+    mechanism: str
+    inputs: tuple[str, ...]
+    ended: bool = False
+
+
+class Unrecorded(_Message, frozen=True, tag="unrecorded"):
+    """Signatures whose events may not be durable.
+
+    Attributes:
+        keeper: the run of the keeper.
+        waiting: how many answers among those that were asked for.
+        abandoned: answers whose worker has ended or has had a minute; of many the oldest. Ask again for the rest.
+    """
+
+    keeper: str
+    waiting: int
+    abandoned: tuple[Made, ...]
+
+
 class Note(_Message, frozen=True, tag="note"):
     """A signed note (C2SP signed-note)."""
 
@@ -650,7 +705,7 @@ PUBLIC_KEY = "public-key"
 DAMAGED = "damaged"
 FAILED = "failed"
 
-AuditRequest = GenerateAuditKey | CountUses | SignCheckpoint
+AuditRequest = GenerateAuditKey | CountUses | Recorded | ListUnrecorded | SignCheckpoint
 BackupRequest = BackupKey | SealBackup | OpenBackup
 CustodyRequest = Provision | Open | AddSlot | Succeed | Adopt | Reseal | Conclude | Forget | Lock
 KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
@@ -691,6 +746,7 @@ Answer = (
     | ImportKey
     | Exported
     | Counted
+    | Unrecorded
     | Note
     | Refused
 )

@@ -20,6 +20,7 @@ DERIVED_MAX = 255 * 28  # bytes; what HKDF gives at most with the shortest hash
 _GCM_IV = (8, 128)  # bytes; the library's limits
 _TAG = (12, 16)  # SP 800-38D, section 5.2.1.2; shorter tags are for special protocols
 _SHARED_MAX = 4096
+_DERIVING = (Mechanism.ECDH, Mechanism.HKDF, Mechanism.SP800_108_COUNTER)
 _CAPSULES = {KeyType.ML_KEM_768: 1088, KeyType.ML_KEM_1024: 1568}  # FIPS 203, table 3
 _IV_LENGTHS = {Mechanism.AES_GCM: 12, Mechanism.AES_CBC: BLOCK, Mechanism.AES_CBC_PAD: BLOCK, Mechanism.AES_CTR: BLOCK}
 _FIELDS: dict[Mechanism, tuple[str, ...]] = {
@@ -56,6 +57,15 @@ def recorded(verb: str, mechanism: str, hash_: str | None) -> str:
     """
     name = mechanism if hash_ is None else f"{mechanism}-{hash_}"
     return name if verb == Use.DERIVE.value else f"{verb} {name}"
+
+
+def verb_of(name: str) -> str:
+    """Give the verb of a use by its name in the record."""
+    verb, _, mechanism = name.partition(" ")
+    if mechanism:
+        return verb
+    derives = any(name.startswith(one.value) for one in _DERIVING)
+    return Use.DERIVE.value if derives else Use.SIGN.value
 
 
 def counted(verb: str, data: bytes, parameters: Parameters, value: bytes | None) -> bytes:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privyseal.access.attempts import PASSWORD_LIMITS, PIN_LIMITS, AttemptLimits, password_subject, pin_subjects
+from privyseal.access.attempts import (
+    PASSWORD_LIMITS,
+    PIN_LIMITS,
+    AttemptLimits,
+    password_subject,
+    pin_subjects,
+    unknown_subject,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,15 @@ def test_what_an_attempt_counts_against() -> None:
     assert pin_subjects("alice", 1, "f90fb8e79e60a1b2") == ("pin:user:alice:1", "pin:key:f90fb8e79e60a1b2:1")
     assert pin_subjects("alice", 2, None) == ("pin:user:alice:2",)
     assert password_subject("alice") == "password:alice"
+
+
+def test_a_name_that_no_user_has_is_kept_as_a_hash() -> None:
+    """Of one length whatever was typed, another for each appliance, and never like a user's."""
+    typed = "my password, in the wrong field" * 1000
+    subject = unknown_subject(typed, b"salt")
+    assert len(subject) == len("unknown:") + 32
+    assert subject == unknown_subject(typed, b"salt")
+    assert (
+        len({subject, unknown_subject(typed, b"other"), unknown_subject("my", b"salt"), unknown_subject("", b"")}) == 4
+    )
+    assert "password" not in subject

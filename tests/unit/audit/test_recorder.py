@@ -128,6 +128,35 @@ def test_what_a_failing_database_did_not_take_is_recorded_later(store: Store, ur
     other.close()
 
 
+def test_who_holds_signatures_hears_that_they_are_on_record(store: Store) -> None:
+    """Whatever became of them: given, withheld, or owed while the database was away. Other events are not told."""
+    told: list[tuple[str, int]] = []
+    recorder = Recorder(store, recorded=told.extend)
+
+    def rename(old: str, new: str) -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    async def work() -> None:
+        await recorder.record([event()], None)
+        await asyncio.gather(
+            recorder.record([signature(1), signature(2)], None),
+            recorder.record([signature(3)], -1),
+            return_exceptions=True,
+        )
+        assert sorted(told) == [("ab" * 8, 1), ("ab" * 8, 3)]
+        rename("events", "hidden")
+        with pytest.raises(UnavailableError):
+            await recorder.record([signature(4)], None)
+        assert len(told) == 2
+        rename("hidden", "events")
+        await recorder.record([event()], None)
+        assert told[2:] == [("ab" * 8, 4)]
+
+    asyncio.run(work())
+    recorder.close()
+
+
 def test_two_recorders_number_without_gaps(store: Store, recorder: Recorder, url: str) -> None:
     """As two workers on one database do."""
     second = Store(url)

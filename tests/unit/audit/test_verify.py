@@ -138,6 +138,39 @@ def test_missing_signatures() -> None:
     assert findings(lines, gaps=known) == ""
 
 
+def signed_later(leaves: Sequence[bytes]) -> str:
+    """A checkpoint of the keeper that came after."""
+    root, uses = tree.root_of(map(tree.leaf_hash, leaves)), Uses("cd" * 8, 0, notes.first_hash("cd" * 8))
+    return notes.sign(notes.checkpoint_text(Checkpoint(ORIGIN, len(leaves), root, uses, 2)), ORIGIN, PRIVATE)
+
+
+def test_what_a_killed_keeper_takes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the last checkpoint of a run that is over, near its end, gaps are notes; everywhere else findings."""
+    gaps = leaves_of([event(1), event(3), event(6)])
+    lines = [line + b"\n" for line in export(gaps, signed_later(gaps))]
+    report = verify_export(lines, KEY, [signed(gaps[:1], 1)])
+    words, killed = f"of keeper {KEEPER}", "if that keeper was killed then"
+    assert report.findings == []
+    assert report.notes == [
+        f"signature 2 {words} was made and is not in the record; nobody got it {killed}",
+        f"signatures 4 to 5 {words} were made and are not in the record; nobody got them {killed}",
+    ]
+    counted = verify_export(lines, KEY, [signed(gaps[:2], 3, bytes(32))])
+    assert [len(counted.findings), len(counted.notes)] == [1, 1]
+    monkeypatch.setattr(verify, "_ON_THE_WAY", 3)
+    late = verify_export(lines, KEY, [])
+    assert [len(late.findings), len(late.notes)] == [1, 1]
+    many = leaves_of([event(use) for use in range(2, 600, 2)])
+    monkeypatch.setattr(verify, "_ON_THE_WAY", 1000)
+    assert len(verify_export(export(many, signed_later(many)), KEY, []).notes) == 100
+
+
+def test_signatures_that_nobody_got_are_counted() -> None:
+    """A record full of them is one to ask about."""
+    some = leaves_of([event(1), event(2, Outcome.WITHHELD), event(3, Outcome.DROPPED), event()])
+    assert verify_export(export(some, signed(some, 3)), KEY, []).not_given_out == 2
+
+
 def test_a_use_has_one_event() -> None:
     """A second one is told, unless it says that the signature was withheld; numbers out of order are none."""
     double = leaves_of([event(1), event(2), event(2)])

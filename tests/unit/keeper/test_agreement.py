@@ -1,14 +1,16 @@
 """Keys that agree on secrets do what the standards' own vectors say, and refuse points that are none.
 
-Files of `cryptography_vectors`: NIST's KAS validity test, brainpool's vectors (RFC 6932 and 7027), RFC 7748, ANSI X9.63
-(CAVS 12.0), the OAEP vectors of RSA Laboratories and the ML-KEM known answers of the post-quantum KAT collection.
+Files of `cryptography_vectors`: RFC 7748, ANSI X9.63 (CAVS 12.0), known answers of ML-KEM; RFC 5903 stands below.
 """
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x448, x25519
 
+from privyseal.keeper import signing
 from privyseal.keeper.agreement import MLKEMKey, XKey, derived, ecdh
+from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Mechanism
+from privyseal.wire import encryption
 from privyseal.wire.frames import Parameters
 from support.vectors import vectors
 
@@ -73,3 +75,27 @@ def test_ml_kem(size: int, kind: type) -> None:
         if seen == 25:
             break
     assert seen == 25
+
+
+@pytest.mark.parametrize("key_type", [KeyType.P256, KeyType.X25519, KeyType.X448], ids=lambda one: one.value)
+def test_both_sides_from_the_seal(key_type: KeyType) -> None:
+    """Two keys as the seal keeps them agree by each other's SubjectPublicKeyInfo, and with no other kind of key."""
+    one, two, other = signing.make(key_type), signing.make(key_type), signing.make(KeyType.ED25519)
+    secrets = {
+        signing.load(key_type, mine.secret).derive(ECDH, Parameters(public_key=theirs.public))
+        for mine, theirs in ((one, two), (two, one))
+    }
+    assert len(secrets) == 1
+    with pytest.raises(ValueError, match="wanted"):
+        signing.load(key_type, one.secret).derive(ECDH, Parameters(public_key=other.public))
+
+
+def test_public_halves_encrypt() -> None:
+    """What is encrypted with a public half, the private half decrypts: RSA and ML-KEM."""
+    rsa_key, kem_key = signing.make(KeyType.RSA_2048), signing.make(KeyType.ML_KEM_768)
+    for mechanism, how in ((Mechanism.RSA_PKCS1, Parameters()), (Mechanism.RSA_OAEP, Parameters(hash="SHA-256"))):
+        sealed = encryption.encrypt(rsa_key.public, mechanism, how, b"text")
+        assert signing.load(KeyType.RSA_2048, rsa_key.secret).decrypt(mechanism, how, sealed) == b"text"
+    secret, capsule = encryption.encapsulate(kem_key.public)
+    opened = signing.load(KeyType.ML_KEM_768, kem_key.secret).decrypt(Mechanism.ML_KEM, Parameters(), capsule)
+    assert opened == secret

@@ -108,7 +108,7 @@ def test_threads_share_no_number() -> None:
 
     def work() -> None:
         for _ in range(200):
-            firsts.append(counter.count(1, "k", "m", (b"1", b"2", b"3")))
+            firsts.append(counter.count(("u", None), 1, "k", "m", (b"1", b"2", b"3")))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -338,3 +338,20 @@ def test_older_news_does_not_undo_newer(keeper: Keeper) -> None:
     opened._learn(frames.Done())
     assert opened.unlocked
     assert opened.path == keeper.path
+
+
+def test_no_keeper_comes_back_without_a_supervisor(keeper: Keeper) -> None:
+    """A worker that has to end answers at once, instead of waiting for a keeper that nobody starts."""
+
+    async def work() -> None:
+        async with client(keeper.path) as opened:
+            await opened.watch()
+            keeper.kill()
+            keeper._listener.close()
+            opened.expect_no_other()
+            with pytest.raises(UnavailableError):
+                await opened.ask(frames.Inspect(), frames.Status)
+            with pytest.raises(UnavailableError):
+                await asyncio.wait_for(opened.ask(frames.Inspect(), frames.Status), 5)
+
+    run(work())

@@ -11,13 +11,14 @@ import pytest
 from privyseal.access import passwords
 from privyseal.access.passwords import hash_password
 from privyseal.audit.recorder import Recorder
-from privyseal.errors import UnauthenticatedError
+from privyseal.errors import TooManyAttemptsError, UnauthenticatedError
 from privyseal.keeper.client import KeeperClient
 from privyseal.model.access import Role
 from privyseal.operations.appliance import Appliance, load
 from privyseal.operations.authenticate import Credentials, authenticate
+from privyseal.operations.manage_cores import blank_core
 from privyseal.store import appliance as appliance_rows
-from privyseal.store import users
+from privyseal.store import cores, users
 from privyseal.store.store import Store
 
 OLD, NEW = hash_password("the old password"), hash_password("the new password")
@@ -108,6 +109,26 @@ def test_a_header_is_recognised_from_its_address_only(tmp_path: Path, monkeypatc
             await authenticate(appliance, appliance.snapshot, Credentials(HEADER, "127.0.0.2"))
 
     run(tmp_path, work)
+
+
+@pytest.mark.parametrize("with_a_core", [False, True])
+def test_a_name_that_no_user_has_is_counted_like_one(tmp_path: Path, with_a_core: bool) -> None:  # noqa: FBT001 - a case
+    """Four times Argon2id and 401, and from the fifth failure on 429; the name itself is nowhere in the database."""
+    header = "Basic " + base64.b64encode(b"mallory:a wrong password").decode()
+
+    async def work(appliance: Appliance) -> None:
+        if with_a_core:
+            with appliance.store.write() as connection:
+                cores.add(connection, blank_core("core1", pin_required=True))
+        seen: list[type[Exception]] = []
+        for _ in range(6):
+            with pytest.raises((UnauthenticatedError, TooManyAttemptsError)) as caught:
+                await authenticate(appliance, await appliance.current(), Credentials(header, "127.0.0.1"))
+            seen.append(caught.type)
+        assert seen == [UnauthenticatedError] * 5 + [TooManyAttemptsError]
+
+    run(tmp_path, work)
+    assert b"mallory" not in (tmp_path / "store.db").read_bytes()
 
 
 def test_many_who_meet_a_change_at_once_see_one_snapshot(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from privyseal.operations.perform import Act, Caller
 from privyseal.operations.sign import Words, _record_at_once, sign
 from privyseal.operations.use_pin import Secret, signatures
 from privyseal.store import appliance as appliance_rows
-from privyseal.store import cores, events, key_life, keys, users
+from privyseal.store import attempts, cores, events, key_life, keys, users
 from privyseal.store.store import Store
 from privyseal.store.times import now
 from support.keeper import Keeper
@@ -132,6 +132,24 @@ def test_what_is_due_is_done(store: Store, keeper: Keeper) -> None:
             ("(appliance)", "key:destroy", "label 'ending', as scheduled"),
             ("(appliance)", "key:rotate", "version 2 of key 'ageing', by age"),
         ]
+
+    run(store, keeper, work)
+
+
+def test_a_flood_of_names_is_washed_away(store: Store, keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many names that no user has are due by themselves, and those beyond the number are forgotten."""
+    monkeypatch.setattr(attempts, "UNKNOWN_MAX", 2)
+
+    async def work(appliance: Appliance) -> None:
+        for name in ("a", "b", "c"):
+            assert not upkeep._is_ours_to_do(store, "a")
+            with store.write() as connection:
+                attempts.fail(connection, f"unknown:{name}")
+        assert upkeep._is_ours_to_do(store, "a")
+        await upkeep.once(appliance, now())
+        assert not upkeep._is_ours_to_do(store, "a")
+        with store.read() as connection:
+            assert sum(attempts.get(connection, f"unknown:{name}").failures for name in "abc") == 2
 
     run(store, keeper, work)
 

@@ -151,6 +151,36 @@ def test_attempts(store: Store) -> None:
         assert (known.failures, known.pending) == (0, 0)
 
 
+def test_wrong_passwords_change_no_decision(store: Store) -> None:
+    """Whoever reaches the port can make them at will; the workers need not read everything anew for that."""
+    with store.write() as connection:
+        before = generation(connection)
+        for subject in ("password:alice", "unknown:00"):
+            for _ in range(6):
+                attempts.fail(connection, subject)
+            attempts.succeed(connection, subject)
+            attempts.fail(connection, subject)
+        assert attempts.above(connection, 1) == []
+        assert generation(connection) == before
+
+
+def test_a_flood_of_unknown_names_washes_itself_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with the fewest failures go, of these the oldest; attempts under way and users' own stay."""
+    monkeypatch.setattr(attempts, "UNKNOWN_MAX", 3)
+    with store.write() as connection:
+        for failures, name in enumerate(("a", "b", "c", "d"), start=1):
+            for _ in range(failures):
+                attempts.fail(connection, f"unknown:{name}")
+        attempts.fail(connection, "password:alice")
+        attempts.reserve(connection, attempts.get(connection, "unknown:a"))
+        assert attempts.too_many_unknown(connection) == 1
+        attempts.forget_unknown(connection, 1)
+        assert attempts.too_many_unknown(connection) == 0
+        left = {name: attempts.get(connection, f"unknown:{name}").failures for name in "abcd"}
+        assert left == {"a": 1, "b": 0, "c": 3, "d": 4}
+        assert attempts.get(connection, "password:alice").failures == 1
+
+
 def test_a_subject_is_guarded_from_the_fifth_failure(store: Store) -> None:
     """Only that one, and what ends it, ends decisions: a wrong PIN must not cost every worker a refresh."""
     with store.write() as connection:
@@ -172,9 +202,10 @@ def test_forgiving_is_of_one_user(store: Store) -> None:
         for subject in (ALICE, "pin:user:a_b:2", *others):
             attempts.fail(connection, subject)
         attempts.forgive(connection, "pin:user:a_b:")
-        assert {known.subject for known in attempts.above(connection, 1)} == set(others)
-        attempts.forgive_one(connection, "password:a_b")
         assert {known.subject for known in attempts.above(connection, 1)} == set(others[:2])
+        assert attempts.get(connection, "password:a_b").failures == 1
+        attempts.forgive_one(connection, "password:a_b")
+        assert attempts.get(connection, "password:a_b").failures == 0
 
 
 def test_ended_tickets_are_kept_until_they_would_have_expired(store: Store) -> None:

@@ -130,15 +130,17 @@ def test_there_is_one_audit_key(store: Store) -> None:
         record.keep_key(connection, made)
 
 
-def test_whether_the_newest_signatures_are_there(store: Store) -> None:
-    """By keeper and number; a gap among the newest is seen."""
+def test_a_signature_is_recorded_once(store: Store) -> None:
+    """What is among the newest events of that keeper is left out; another keeper's number is another signature."""
     one, other = "01" * 8, "02" * 8
+
+    def uses() -> list[tuple[str | None, int | None]]:
+        with store.read() as connection:
+            return [(found.event.keeper, found.event.use) for found in events.page(connection, 0, 100)]
+
     with store.write() as connection:
-        assert events.has_newest_uses(connection, one, 0)
-        assert not events.has_newest_uses(connection, one, 1)
-        events.append(connection, [event(keeper=one, use=use) for use in (1, 2, 4)])
-        assert events.has_newest_uses(connection, one, 2)
-        assert not events.has_newest_uses(connection, one, 4)
-        assert not events.has_newest_uses(connection, other, 1)
-        events.append(connection, [event(keeper=one, use=3)])
-        assert events.has_newest_uses(connection, one, 4)
+        events.append(connection, [event(keeper=one, use=use) for use in (1, 3)])
+        events.append_missing(connection, one, [event(keeper=one, use=use) for use in (1, 2, 3)])
+        events.append_missing(connection, one, [event(keeper=one, use=3)])
+        events.append_missing(connection, other, [event(keeper=other, use=3)])
+    assert uses() == [(one, 1), (one, 3), (one, 2), (other, 3)]

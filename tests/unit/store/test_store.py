@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -170,3 +171,15 @@ def test_a_database_that_is_not_there() -> None:
         pass
     with pytest.raises(UnavailableError), gone.write_fast():
         pass
+
+
+def test_a_commit_on_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
+    """WAL with synchronous=FULL (2): what a transaction wrote is there after a loss of power, as SQLite promises it.
+
+    No test here can take the power away; the fault tests kill processes, and the kernel keeps what those have written.
+    """
+    opened = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    with opened.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    opened.close()

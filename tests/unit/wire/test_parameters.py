@@ -170,3 +170,19 @@ def test_names_are_told_apart() -> None:
     names = {Wanted(use, Mechanism.RSA_PKCS1, Parameters()).name for use in (Use.DECRYPT, Use.ENCRYPT)}
     assert names == {"decrypt RSA-PKCS1", "encrypt RSA-PKCS1"}
     assert parameters.wrapped_input("ab", b"c") == b"ab\0c"
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("RSA-PKCS1", "sign"),
+        ("HMAC-SHA-256", "sign"),
+        ("decrypt RSA-PKCS1", "decrypt"),
+        ("verify AES-CMAC", "verify"),
+        ("ECDH", "derive"),
+        ("SP800-108-COUNTER-SHA-256", "derive"),
+    ],
+)
+def test_a_name_in_the_record_says_its_verb(name: str, verb: str) -> None:
+    """So that a use whose worker died is recorded as what it was."""
+    assert parameters.verb_of(name) == verb
