@@ -12,6 +12,7 @@ import pytest
 
 from support import interop_table
 from support.appliance import Appliance
+from support.function_list import Cryptoki
 from support.tokens import SOFTHSM2, Token, of_softhsm2, on_appliance
 
 EVERYTHING = "PRIVYSEAL_INTEROP" in os.environ
@@ -81,3 +82,19 @@ def key(request: pytest.FixtureRequest) -> str:
 def needs() -> Callable[..., None]:
     """Skips a test where a program is not installed: `needs("nginx")`."""
     return interop_table.needs
+
+
+@pytest.fixture(scope="session")
+def cryptoki(module: Path) -> Cryptoki:
+    """The module in this process."""
+    return Cryptoki(module)
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Points the module at a configuration file, from its next C_Initialize on."""
+
+    def point(configuration: Path) -> None:
+        monkeypatch.setenv("PRIVYSEAL_CONFIG", str(configuration))
+
+    return point

@@ -9,7 +9,7 @@ import ctypes
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from ctypes import POINTER, byref, c_char, c_ulong, c_void_p
+from ctypes import byref, c_char, c_ulong, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from support.function_list import (
     CKO_PUBLIC_KEY,
     FUNCTIONS,
     CkAttribute,
-    CkInterface,
     Cryptoki,
     Rv,
     Session,
@@ -48,17 +47,14 @@ SUPPORTED_NAMES = """
     C_Initialize C_Finalize C_GetInfo C_GetFunctionList C_GetSlotList C_GetSlotInfo C_GetTokenInfo
     C_GetMechanismList C_GetMechanismInfo C_OpenSession C_CloseSession C_CloseAllSessions C_GetSessionInfo C_Login
     C_Logout C_GetObjectSize C_GetAttributeValue C_FindObjectsInit C_FindObjects C_FindObjectsFinal C_DigestInit
-    C_Digest C_DigestUpdate C_DigestFinal C_SignInit C_Sign C_SignUpdate C_SignFinal C_VerifyInit C_Verify
+    C_Digest C_DigestUpdate C_DigestFinal C_InitToken C_InitPIN C_SetPIN
+    C_EncryptInit C_Encrypt C_DecryptInit C_Decrypt C_DeriveKey C_GetOperationState C_SetOperationState C_GenerateKey
+    C_GenerateKeyPair C_CreateObject C_CopyObject C_DestroyObject
+    C_SetAttributeValue C_SignInit C_Sign C_SignUpdate C_SignFinal C_VerifyInit C_Verify
     C_VerifyUpdate C_VerifyFinal C_SeedRandom C_GenerateRandom C_GetFunctionStatus C_CancelFunction
     C_WaitForSlotEvent
 """
 SUPPORTED = set(SUPPORTED_NAMES.split())
-
-
-@pytest.fixture(scope="session")
-def cryptoki(module: Path) -> Cryptoki:
-    """The module in this process."""
-    return Cryptoki(module)
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +82,6 @@ def open_core(appliance: Appliance) -> int:
 def serial_of(appliance: Appliance, core: int | str) -> int:
     """The slot id of a core."""
     return int(appliance.api("GET", f"/cores/{core}").json()["token"]["serial"])
-
-
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Points the module at a configuration file, from its next C_Initialize on."""
-
-    def point(configuration: Path) -> None:
-        monkeypatch.setenv("PRIVYSEAL_CONFIG", str(configuration))
-
-    return point
 
 
 @pytest.fixture
@@ -159,26 +145,6 @@ def test_what_is_not_supported_says_so(running: Cryptoki, session: Session, name
     """A program that looks at the code can choose another way."""
     buffer = (c_char * 64)()
     assert getattr(running, name)(session.handle, *[buffer] * 7) == Rv.CKR_FUNCTION_NOT_SUPPORTED
-
-
-def test_programs_of_v3_find_the_same_list(module: Path) -> None:
-    """Through C_GetInterfaceList or C_GetInterface, before C_Initialize; another name, version or flag is not there."""
-    library, count = ctypes.CDLL(str(module)), c_ulong(5)
-    interfaces, found, list_of_v2 = (CkInterface * 5)(), POINTER(CkInterface)(), c_void_p()
-    assert library.C_GetFunctionList(byref(list_of_v2)) == Rv.CKR_OK
-    assert library.C_GetInterfaceList(None, byref(count)) == Rv.CKR_OK
-    assert count.value == 1
-    assert library.C_GetInterfaceList(interfaces, byref(count)) == Rv.CKR_OK
-    assert (interfaces[0].name, interfaces[0].functions) == (b"PKCS 11", list_of_v2.value)
-    for name, version in ((None, None), (b"PKCS 11", None), (b"PKCS 11", bytes([2, 40]))):
-        assert library.C_GetInterface(name, version, byref(found), c_ulong(0)) == Rv.CKR_OK
-        assert found.contents.functions == list_of_v2.value
-    for name, version, flags in ((b"Vendor", None, 0), (None, bytes([3, 0]), 0), (None, None, 1)):
-        answer = library.C_GetInterface(name, version, byref(found), c_ulong(flags))
-        assert answer == Rv.CKR_FUNCTION_FAILED
-        assert not found
-    assert library.C_GetInterface(None, None, None, c_ulong(0)) == Rv.CKR_ARGUMENTS_BAD
-    assert library.C_GetInterfaceList(interfaces, None) == Rv.CKR_ARGUMENTS_BAD
 
 
 # -- slots and sessions -----------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from typing import Any
 CK_UNAVAILABLE = c_ulong(-1).value
 CKF_RW_SESSION, CKF_SERIAL_SESSION = 2, 4
 CKU_SO, CKU_USER = 0, 1
-CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY = 1, 2, 3
+CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = range(5)
+CKK_RSA, CKK_EC, CKK_GENERIC_SECRET, CKK_AES, CKK_EC_EDWARDS = 0, 3, 0x10, 0x1F, 0x40
 
 # The order is that of CK_FUNCTION_LIST.
 _NAMES = """
@@ -31,6 +32,20 @@ _NAMES = """
     C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent
 """
 FUNCTIONS = _NAMES.split()
+_NAMES_OF_3_0 = """
+    C_GetInterfaceList C_GetInterface C_LoginUser C_SessionCancel C_MessageEncryptInit C_EncryptMessage
+    C_EncryptMessageBegin C_EncryptMessageNext C_MessageEncryptFinal C_MessageDecryptInit C_DecryptMessage
+    C_DecryptMessageBegin C_DecryptMessageNext C_MessageDecryptFinal C_MessageSignInit C_SignMessage
+    C_SignMessageBegin C_SignMessageNext C_MessageSignFinal C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin
+    C_VerifyMessageNext C_MessageVerifyFinal
+"""
+FUNCTIONS_3_0 = FUNCTIONS + _NAMES_OF_3_0.split()
+_NAMES_OF_3_2 = """
+    C_EncapsulateKey C_DecapsulateKey C_VerifySignatureInit C_VerifySignature C_VerifySignatureUpdate
+    C_VerifySignatureFinal C_GetSessionValidationFlags C_AsyncComplete C_AsyncGetID C_AsyncJoin
+    C_WrapKeyAuthenticated C_UnwrapKeyAuthenticated
+"""
+FUNCTIONS_3_2 = FUNCTIONS_3_0 + _NAMES_OF_3_2.split()
 
 
 class Rv(IntEnum):
@@ -38,18 +53,29 @@ class Rv(IntEnum):
 
     CKR_OK = 0x0
     CKR_SLOT_ID_INVALID = 0x3
+    CKR_GENERAL_ERROR = 0x5
     CKR_FUNCTION_FAILED = 0x6
     CKR_ARGUMENTS_BAD = 0x7
+    CKR_ATTRIBUTE_READ_ONLY = 0x10
     CKR_ATTRIBUTE_SENSITIVE = 0x11
     CKR_ATTRIBUTE_TYPE_INVALID = 0x12
+    CKR_ATTRIBUTE_VALUE_INVALID = 0x13
+    CKR_ACTION_PROHIBITED = 0x1B
+    CKR_DATA_INVALID = 0x20
     CKR_DATA_LEN_RANGE = 0x21
     CKR_DEVICE_ERROR = 0x30
     CKR_DEVICE_REMOVED = 0x32
+    CKR_ENCRYPTED_DATA_INVALID = 0x40
+    CKR_ENCRYPTED_DATA_LEN_RANGE = 0x41
     CKR_FUNCTION_NOT_PARALLEL = 0x51
     CKR_FUNCTION_NOT_SUPPORTED = 0x54
     CKR_KEY_HANDLE_INVALID = 0x60
+    CKR_KEY_SIZE_RANGE = 0x62
     CKR_KEY_TYPE_INCONSISTENT = 0x63
+    CKR_KEY_INDIGESTIBLE = 0x67
     CKR_KEY_FUNCTION_NOT_PERMITTED = 0x68
+    CKR_KEY_NOT_WRAPPABLE = 0x69
+    CKR_KEY_UNEXTRACTABLE = 0x6A
     CKR_MECHANISM_INVALID = 0x70
     CKR_MECHANISM_PARAM_INVALID = 0x71
     CKR_OBJECT_HANDLE_INVALID = 0x82
@@ -60,16 +86,24 @@ class Rv(IntEnum):
     CKR_PIN_LOCKED = 0xA4
     CKR_SESSION_HANDLE_INVALID = 0xB3
     CKR_SESSION_PARALLEL_NOT_SUPPORTED = 0xB4
+    CKR_SESSION_READ_ONLY = 0xB5
+    CKR_SESSION_EXISTS = 0xB6
     CKR_SIGNATURE_INVALID = 0xC0
     CKR_SIGNATURE_LEN_RANGE = 0xC1
+    CKR_TEMPLATE_INCOMPLETE = 0xD0
+    CKR_TEMPLATE_INCONSISTENT = 0xD1
     CKR_USER_ALREADY_LOGGED_IN = 0x100
     CKR_USER_NOT_LOGGED_IN = 0x101
     CKR_USER_TYPE_INVALID = 0x103
     CKR_RANDOM_SEED_NOT_SUPPORTED = 0x120
+    CKR_CURVE_NOT_SUPPORTED = 0x140
     CKR_BUFFER_TOO_SMALL = 0x150
+    CKR_SAVED_STATE_INVALID = 0x160
+    CKR_STATE_UNSAVEABLE = 0x180
     CKR_CRYPTOKI_NOT_INITIALIZED = 0x190
     CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191
     CKR_FUNCTION_REJECTED = 0x200
+    CKR_SESSION_ASYNC_NOT_SUPPORTED = 0x205
 
 
 _KNOWN = frozenset(Rv)
@@ -82,30 +116,55 @@ class CKA(IntEnum):
     TOKEN = 0x1
     PRIVATE = 0x2
     LABEL = 0x3
+    APPLICATION = 0x10
     VALUE = 0x11
+    CERTIFICATE_TYPE = 0x80
+    TRUSTED = 0x86
     KEY_TYPE = 0x100
+    SUBJECT = 0x101
     ID = 0x102
     SENSITIVE = 0x103
+    DECRYPT = 0x105
     SIGN = 0x108
+    VERIFY = 0x10A
     MODULUS = 0x120
+    MODULUS_BITS = 0x121
+    PUBLIC_EXPONENT = 0x122
+    PUBLIC_KEY_INFO = 0x129
+    VALUE_LEN = 0x161
     EXTRACTABLE = 0x162
+    LOCAL = 0x163
+    MODIFIABLE = 0x170
+    COPYABLE = 0x171
+    DESTROYABLE = 0x172
     EC_PARAMS = 0x180
     EC_POINT = 0x181
     ALWAYS_AUTHENTICATE = 0x202
+    PARAMETER_SET = 0x61D
 
 
 class CKM(IntEnum):
     """The mechanisms that the tests name."""
 
+    RSA_PKCS_KEY_PAIR_GEN = 0x0
     RSA_PKCS = 0x1
+    RSA_X_509 = 0x3
+    RSA_PKCS_OAEP = 0x9
     RSA_PKCS_PSS = 0xD
+    ML_KEM = 0x17
+    ML_DSA_KEY_PAIR_GEN = 0x1C
+    ML_DSA = 0x1D
+    HASH_ML_DSA_SHA512 = 0x26
     SHA256_RSA_PKCS = 0x40
     SHA256_RSA_PKCS_PSS = 0x43
     SHA256 = 0x250
     SHA3_256 = 0x2B0
+    EC_KEY_PAIR_GEN = 0x1040
     ECDSA = 0x1041
     ECDSA_SHA256 = 0x1044
+    ECDH1_DERIVE = 0x1050
     ECDSA_SHA3_256 = 0x1048
+    EC_EDWARDS_KEY_PAIR_GEN = 0x1055
     EDDSA = 0x1057
     AES_GCM = 0x1087
 
@@ -134,6 +193,36 @@ class CkPssParams(Structure):
     _fields_ = (("hash", c_ulong), ("mgf", c_ulong), ("salt_length", c_ulong))
 
 
+class CkOaepParams(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS."""
+
+    _fields_ = (
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("label", c_char_p),
+        ("label_length", c_ulong),
+    )
+
+
+class CkEcdhParams(Structure):
+    """CK_ECDH1_DERIVE_PARAMS."""
+
+    _fields_ = (
+        ("kdf", c_ulong),
+        ("shared_length", c_ulong),
+        ("shared", c_char_p),
+        ("public_length", c_ulong),
+        ("public", c_char_p),
+    )
+
+
+class CkContext(Structure):
+    """CK_SIGN_ADDITIONAL_CONTEXT."""
+
+    _fields_ = (("hedge", c_ulong), ("context", c_char_p), ("length", c_ulong))
+
+
 class CkTokenInfo(Structure):
     """CK_TOKEN_INFO; its ten numbers from ulMaxSessionCount on are one field."""
 
@@ -156,7 +245,7 @@ class CkInterface(Structure):
 
 
 class _FunctionList(Structure):
-    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * len(FUNCTIONS)))
+    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * len(FUNCTIONS_3_2)))
 
 
 class CallError(Exception):
@@ -170,9 +259,22 @@ class Cryptoki:
         self.library = ctypes.CDLL(str(module))
         pointer = POINTER(_FunctionList)()
         assert self.library.C_GetFunctionList(byref(pointer)) == Rv.CKR_OK
+        self._read_list(pointer, FUNCTIONS)
+
+    def _read_list(self, pointer: Any, names: Sequence[str]) -> None:
         self.version = tuple(pointer.contents.version)
         prototype = ctypes.CFUNCTYPE(c_ulong)
-        self._functions = {name: prototype(pointer.contents.functions[at]) for at, name in enumerate(FUNCTIONS)}
+        self._functions = {name: prototype(pointer.contents.functions[at]) for at, name in enumerate(names)}
+
+    @classmethod
+    def of_interface(cls, module: Path, version: tuple[int, int]) -> "Cryptoki":
+        """The same library as a program of v3.0 or v3.2 uses it."""
+        made = cls(module)
+        found = POINTER(CkInterface)()
+        assert made.library.C_GetInterface(b"PKCS 11", bytes(version), byref(found), c_ulong(0)) == Rv.CKR_OK
+        names = {(2, 40): FUNCTIONS, (3, 0): FUNCTIONS_3_0, (3, 2): FUNCTIONS_3_2}[version]
+        made._read_list(ctypes.cast(found.contents.functions, POINTER(_FunctionList)), names)
+        return made
 
     def __getattr__(self, name: str) -> Any:
         function = self._functions[name]
@@ -217,7 +319,7 @@ class Cryptoki:
 
 def mechanism(kind: int, parameter: Structure | None = None) -> Any:
     """A pointer to a CK_MECHANISM, which keeps its parameter alive."""
-    found = CkMechanism(kind)
+    found = CkMechanism(kind, None, 0)
     if parameter is not None:
         found.parameter = ctypes.cast(ctypes.pointer(parameter), c_void_p)
         found.length = ctypes.sizeof(parameter)
@@ -292,6 +394,43 @@ class Session:
         found = self.find({CKA.LABEL: label.encode()})
         (handle,) = (one for one in found if int.from_bytes(self.attribute(one, CKA.CLASS), "little") == kind)
         return handle
+
+    def generate_pair(
+        self, kind: int, public: Mapping[int, bytes | int], private: Mapping[int, bytes | int]
+    ) -> tuple[Rv, int, int]:
+        """C_GenerateKeyPair's answer and the handles of the public and the private object."""
+        handles = c_ulong(), c_ulong()
+        answer = self.cryptoki.C_GenerateKeyPair(
+            self.handle,
+            mechanism(kind),
+            template(public),
+            len(public),
+            template(private),
+            len(private),
+            byref(handles[0]),
+            byref(handles[1]),
+        )
+        return answer, handles[0].value, handles[1].value
+
+    def create(self, attributes: Mapping[int, bytes | int]) -> tuple[Rv, int]:
+        """C_CreateObject's answer and the handle."""
+        handle = c_ulong()
+        given = template(attributes)
+        answer = self.cryptoki.C_CreateObject(self.handle, given, len(attributes), byref(handle))
+        return answer, handle.value
+
+    def copy(self, handle: int, attributes: Mapping[int, bytes | int]) -> tuple[Rv, int]:
+        """C_CopyObject's answer and the copy's handle."""
+        copied = c_ulong()
+        given = template(attributes)
+        answer = self.cryptoki.C_CopyObject(self.handle, handle, given, len(attributes), byref(copied))
+        return answer, copied.value
+
+    def change(self, handle: int, attributes: Mapping[int, bytes | int]) -> Rv:
+        """C_SetAttributeValue, as it answers."""
+        given = template(attributes)
+        answer: Rv = self.cryptoki.C_SetAttributeValue(self.handle, handle, given, len(attributes))
+        return answer
 
     def attribute(self, handle: int, kind: int) -> bytes:
         """One attribute's value, by the usual two calls."""

@@ -3,7 +3,7 @@
 //! Always true: a call that would end an operation ends it also when its arguments cannot be read, as section 5.11 asks.
 
 use privyseal_sys::*;
-use privyseal_token::{Error, Kind, Module, Produced};
+use privyseal_token::{Error, Kind, Module, Parameter, Produced};
 
 use crate::exported;
 use crate::memory::{bytes, fill, mechanism, Output};
@@ -11,8 +11,7 @@ use crate::memory::{bytes, fill, mechanism, Output};
 exported! {
     /// Begins a digest.
     fn C_DigestInit(hSession: CK_SESSION_HANDLE, pMechanism: *mut CK_MECHANISM) |module| {
-        let (kind, parameter) = unsafe { mechanism(pMechanism)? };
-        module.digest_init(hSession, kind, parameter)
+        unsafe { begin(module, hSession, Kind::Digest, pMechanism, |kind, parameter| module.digest_init(hSession, kind, parameter)) }
     }
 
     /// Digests a message.
@@ -42,8 +41,7 @@ exported! {
 
     /// Begins a signature.
     fn C_SignInit(hSession: CK_SESSION_HANDLE, pMechanism: *mut CK_MECHANISM, hKey: CK_OBJECT_HANDLE) |module| {
-        let (kind, parameter) = unsafe { mechanism(pMechanism)? };
-        module.sign_init(hSession, kind, parameter, hKey)
+        unsafe { begin(module, hSession, Kind::Sign, pMechanism, |kind, parameter| module.sign_init(hSession, kind, parameter, hKey)) }
     }
 
     /// Signs data.
@@ -74,8 +72,7 @@ exported! {
 
     /// Begins a verification.
     fn C_VerifyInit(hSession: CK_SESSION_HANDLE, pMechanism: *mut CK_MECHANISM, hKey: CK_OBJECT_HANDLE) |module| {
-        let (kind, parameter) = unsafe { mechanism(pMechanism)? };
-        module.verify_init(hSession, kind, parameter, hKey)
+        unsafe { begin(module, hSession, Kind::Verify, pMechanism, |kind, parameter| module.verify_init(hSession, kind, parameter, hKey)) }
     }
 
     /// Verifies a signature.
@@ -117,12 +114,32 @@ exported! {
     }
 }
 
+/// Begins an operation. No mechanism cancels the one that is active (v3.0, section 5.2), and is a mistake where none is.
+///
+/// # Safety
+/// `pointer` is NULL or points at a CK_MECHANISM that holds together.
+pub unsafe fn begin(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    kind: Kind,
+    pointer: *const CK_MECHANISM,
+    start: impl FnOnce(CK_MECHANISM_TYPE, &Parameter) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if pointer.is_null() {
+        return module.cancel(session, kind);
+    }
+    // SAFETY: the caller vouches for the pointer.
+    let (mechanism, parameter) = unsafe { mechanism(pointer)? };
+    start(mechanism, &parameter)
+}
+
 /// Passes good arguments on; bad ones end the operation.
-fn or_end<T>(module: &Module, session: CK_SESSION_HANDLE, kind: Kind, given: Result<T, Error>) -> Result<T, Error> {
+pub fn or_end<T>(module: &Module, session: CK_SESSION_HANDLE, kind: Kind, given: Result<T, Error>) -> Result<T, Error> {
     given.inspect_err(|_| module.end(session, kind))
 }
 
-fn give(output: Output<CK_BYTE>, produced: Produced) -> Result<(), Error> {
+/// Writes what an operation produced.
+pub fn give(output: Output<CK_BYTE>, produced: Produced) -> Result<(), Error> {
     match produced {
         Produced::Length(length) => output.give_length(length),
         Produced::TooSmall(length) => output.give_length(length).and(Err(Error::BufferTooSmall)),

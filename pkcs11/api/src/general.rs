@@ -6,7 +6,7 @@ use privyseal_sys::*;
 use privyseal_token::Error;
 
 use crate::exported;
-use crate::list::FUNCTION_LIST;
+use crate::list::{FUNCTION_LIST, V2_40, V3_0, V3_2};
 use crate::memory::{read, reserved, write, Output};
 use crate::state;
 
@@ -51,10 +51,22 @@ pub unsafe extern "C" fn C_GetFunctionList(ppFunctionList: *mut *mut CK_FUNCTION
     state::guarded(|| unsafe { write(ppFunctionList, (&raw const FUNCTION_LIST).cast_mut()) })
 }
 
+/// `C_GetInfo` of v3.0's list.
+pub unsafe extern "C" fn get_info_of_3_0(pInfo: *mut CK_INFO) -> CK_RV {
+    // SAFETY: as for every C function.
+    state::answer("C_GetInfo", |module| unsafe { write(pInfo, module.info(V3_0)) })
+}
+
+/// `C_GetInfo` of v3.2's list.
+pub unsafe extern "C" fn get_info_of_3_2(pInfo: *mut CK_INFO) -> CK_RV {
+    // SAFETY: as for every C function.
+    state::answer("C_GetInfo", |module| unsafe { write(pInfo, module.info(V3_2)) })
+}
+
 exported! {
     /// What the module is.
     fn C_GetInfo(pInfo: *mut CK_INFO) |module| {
-        unsafe { write(pInfo, module.info()) }
+        unsafe { write(pInfo, module.info(V2_40)) }
     }
 
     /// The slots. The appliance is asked when a program asks for their number.

@@ -10,14 +10,17 @@
 
 // The names and argument names are those of PKCS #11.
 #![allow(non_snake_case)]
-// What each function expects of its pointers is what PKCS #11 v2.40 says of it.
+// What each function expects of its pointers is what PKCS #11 says of it.
 #![allow(clippy::missing_safety_doc)]
 
+mod cipher;
 mod crypto;
 mod general;
 mod interface;
+mod keys;
 mod list;
 mod memory;
+mod message;
 mod objects;
 mod session;
 mod state;

@@ -4,11 +4,12 @@
 //! that they are aligned, because some callers pack their structures.
 
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::ptr;
 use std::slice;
 
-use privyseal_sys::{CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_ULONG};
-use privyseal_token::{Error, Room};
+use privyseal_sys::*;
+use privyseal_token::{Error, Parameter, Room};
 
 /// More attributes than any template has; a larger count is a lie.
 const MOST_ATTRIBUTES: usize = 1 << 16;
@@ -67,17 +68,64 @@ pub unsafe fn fill<T: Copy>(pointer: *mut T, values: &[T]) -> Result<(), Error> 
     Ok(())
 }
 
-/// A mechanism: its type and the bytes of its parameter.
+/// Where a mechanism's parameter has pointers, and the length behind each: places in a structure of this size.
+type Pointers = (usize, &'static [(usize, usize)]);
+
+const CONTEXT: Pointers = (
+    size_of::<CK_SIGN_ADDITIONAL_CONTEXT>(),
+    &[(offset_of!(CK_SIGN_ADDITIONAL_CONTEXT, pContext), offset_of!(CK_SIGN_ADDITIONAL_CONTEXT, ulContextLen))],
+);
+const HASH_CONTEXT: Pointers = (
+    size_of::<CK_HASH_SIGN_ADDITIONAL_CONTEXT>(),
+    &[(
+        offset_of!(CK_HASH_SIGN_ADDITIONAL_CONTEXT, pContext),
+        offset_of!(CK_HASH_SIGN_ADDITIONAL_CONTEXT, ulContextLen),
+    )],
+);
+
+const OAEP: Pointers = (
+    size_of::<CK_RSA_PKCS_OAEP_PARAMS>(),
+    &[(offset_of!(CK_RSA_PKCS_OAEP_PARAMS, pSourceData), offset_of!(CK_RSA_PKCS_OAEP_PARAMS, ulSourceDataLen))],
+);
+const ECDH: Pointers = (
+    size_of::<CK_ECDH1_DERIVE_PARAMS>(),
+    &[
+        (offset_of!(CK_ECDH1_DERIVE_PARAMS, pSharedData), offset_of!(CK_ECDH1_DERIVE_PARAMS, ulSharedDataLen)),
+        (offset_of!(CK_ECDH1_DERIVE_PARAMS, pPublicData), offset_of!(CK_ECDH1_DERIVE_PARAMS, ulPublicDataLen)),
+    ],
+);
+
+/// The pointers in the parameter of a mechanism.
+fn pointers(kind: CK_MECHANISM_TYPE) -> Option<Pointers> {
+    match kind {
+        CKM_RSA_PKCS_OAEP => Some(OAEP),
+        CKM_ECDH1_DERIVE => Some(ECDH),
+        CKM_ML_DSA => Some(CONTEXT),
+        CKM_HASH_ML_DSA_SHA224..=CKM_HASH_ML_DSA_SHA3_512 => Some(CONTEXT),
+        CKM_HASH_ML_DSA => Some(HASH_CONTEXT),
+        _ => None,
+    }
+}
+
+/// A mechanism: its type and its parameter. A parameter of another size than its mechanism's has no pointers.
 ///
 /// # Safety
 /// `pointer` is NULL or points at a CK_MECHANISM that holds together.
-pub unsafe fn mechanism<'a>(pointer: *const CK_MECHANISM) -> Result<(CK_MECHANISM_TYPE, &'a [u8]), Error> {
+pub unsafe fn mechanism<'a>(pointer: *const CK_MECHANISM) -> Result<(CK_MECHANISM_TYPE, Parameter<'a>), Error> {
     // SAFETY: the caller vouches for the pointer, and for what it holds.
-    let (mechanism, parameter) = unsafe {
+    unsafe {
         let mechanism = read(pointer)?;
-        (mechanism, bytes(mechanism.pParameter as *const u8, mechanism.ulParameterLen))
-    };
-    Ok((mechanism.mechanism, parameter?))
+        let whole = bytes(mechanism.pParameter as *const u8, mechanism.ulParameterLen)?;
+        let places = match pointers(mechanism.mechanism) {
+            Some((size, places)) if size == whole.len() => places,
+            _ => &[],
+        };
+        let behind = |(pointer, length): &(usize, usize)| {
+            bytes(read(whole.as_ptr().add(*pointer).cast())?, read(whole.as_ptr().add(*length).cast())?)
+        };
+        let behind: Result<_, Error> = places.iter().map(behind).collect();
+        Ok((mechanism.mechanism, Parameter { bytes: whole, behind: behind? }))
+    }
 }
 
 /// The attributes of a template, without their values.

@@ -7,6 +7,49 @@ use crate::exported;
 use crate::memory::{attributes, fill, read, template, write};
 
 exported! {
+    /// Makes an object of the session.
+    fn C_CreateObject(
+        hSession: CK_SESSION_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulCount: CK_ULONG,
+        phObject: *mut CK_OBJECT_HANDLE,
+    ) |module| {
+        let wanted = unsafe { template(pTemplate, ulCount)? };
+        unsafe { write(phObject, CK_INVALID_HANDLE)? };
+        unsafe { write(phObject, module.create_object(hSession, wanted)?) }
+    }
+
+    /// Copies an object of a session.
+    fn C_CopyObject(
+        hSession: CK_SESSION_HANDLE,
+        hObject: CK_OBJECT_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulCount: CK_ULONG,
+        phNewObject: *mut CK_OBJECT_HANDLE,
+    ) |module| {
+        let changes = unsafe { template(pTemplate, ulCount)? };
+        unsafe { write(phNewObject, CK_INVALID_HANDLE)? };
+        unsafe { write(phNewObject, module.copy_object(hSession, hObject, changes)?) }
+    }
+
+    /// Destroys an object.
+    fn C_DestroyObject(hSession: CK_SESSION_HANDLE, hObject: CK_OBJECT_HANDLE) |module| {
+        module.destroy_object(hSession, hObject)
+    }
+
+    /// Changes attributes.
+    fn C_SetAttributeValue(
+        hSession: CK_SESSION_HANDLE,
+        hObject: CK_OBJECT_HANDLE,
+        pTemplate: *mut CK_ATTRIBUTE,
+        ulCount: CK_ULONG,
+    ) |module| {
+        if pTemplate.is_null() {
+            return Err(Error::ArgumentsBad);
+        }
+        module.set_attributes(hSession, hObject, unsafe { template(pTemplate, ulCount)? })
+    }
+
     /// About how large an object is.
     fn C_GetObjectSize(hSession: CK_SESSION_HANDLE, hObject: CK_OBJECT_HANDLE, pulSize: *mut CK_ULONG) |module| {
         unsafe { read(pulSize)? };

@@ -15,7 +15,10 @@ use zeroize::Zeroizing;
 use crate::coalesce::Coalescer;
 use crate::http::{Request, Response};
 use crate::transport::Transport;
-use crate::{Configuration, Core, Error, Key, KeyPage, KeyQuery, Log, Login, Secret, SignOrder};
+use crate::{
+    Application, Applied, Configuration, Core, Error, Key, KeyChange, KeyPage, KeyQuery, Log, Login, NewKey, Secret,
+    SignOrder,
+};
 
 /// Most random bytes of one request (docs/reference/rest.md).
 const MAX_RANDOM: usize = 4096;
@@ -58,7 +61,7 @@ impl Appliance {
         if let Some(cursor) = query.cursor {
             let _ = write!(path, "&cursor={cursor}");
         }
-        for (name, value) in [("label", &query.label), ("id", &query.id)] {
+        for (name, value) in [("label", &query.label), ("id", &query.id), ("object_id", &query.object_id)] {
             if let Some(value) = value {
                 let _ = write!(path, "&{name}={}", percent_encoded(value));
             }
@@ -66,13 +69,22 @@ impl Appliance {
         self.get(path)
     }
 
-    /// Makes a key of a type such as `ec:P-256`. Without a PIN only a core that requires none takes it.
-    pub fn generate(&self, core: u32, label: &str, kind: &str, pin: Option<&Secret>) -> Result<Key, Error> {
-        let body = KeyBody { label, kind, pin: pin.map(Secret::expose) };
+    /// Makes a key.
+    pub fn generate(&self, core: u32, key: &NewKey) -> Result<Key, Error> {
+        let policy = key.exportable.then_some(PolicyBody { exportable: true });
+        let (label, kind, object_id) = (key.label, key.kind, key.object_id.as_deref());
+        let body = KeyBody { label, kind, pin: key.pin.map(Secret::expose), object_id, policy };
         self.post(format!("/cores/{core}/keys"), &body)
     }
 
-    /// Destroys a key, named by its id.
+    /// Changes what programs call a key, which is named by its id.
+    pub fn change(&self, core: u32, key: &str, change: &KeyChange) -> Result<Key, Error> {
+        let path = format!("/cores/{core}/keys/{}", percent_encoded(key));
+        let request = Request { method: "PUT", idempotency_key: None, ..post_request(path, change)? };
+        read_json(&self.send(&request)?)
+    }
+
+    /// Begins the destruction of a key, named by its id: it is of no use from now on, and can be restored for a while.
     pub fn destroy(&self, core: u32, key: &str) -> Result<(), Error> {
         let target = target(&format!("/cores/{core}/keys/{}", percent_encoded(key)));
         let request = Request { method: "DELETE", target, body: Zeroizing::default(), idempotency_key: None };
@@ -92,6 +104,10 @@ impl Appliance {
 
     /// Signs. Callers that come at the same time with an equal order and ticket share one request.
     pub fn sign(&self, order: &SignOrder, input: &[u8], ticket: Option<&Secret>) -> Result<Vec<u8>, Error> {
+        if order.context.is_some() {
+            // A batch has no context.
+            return self.sign_one(order, input, ticket);
+        }
         self.coalescer.sign(order, ticket, input, &|inputs| match inputs {
             [input] => self.sign_one(order, input, ticket).map(|signature| vec![signature]),
             inputs => self.sign_batch(order, inputs, ticket),
@@ -103,6 +119,31 @@ impl Appliance {
         let signature = Some(STANDARD.encode(signature));
         let body = OrderBody { signature, ..single_body(order, input) };
         self.post(key_path(order, "verify"), &body).map(|answer: Verdict| answer.valid)
+    }
+
+    /// Encrypts, decrypts, derives, encapsulates or decapsulates.
+    pub fn apply(&self, how: &Application, ticket: Option<&Secret>) -> Result<Applied, Error> {
+        let encode = |bytes: &[u8]| Zeroizing::new(STANDARD.encode(bytes));
+        let filled = |bytes: &[u8]| (!bytes.is_empty()).then(|| STANDARD.encode(bytes));
+        let body = ApplicationBody {
+            mechanism: how.mechanism,
+            hash: how.hash,
+            mgf_hash: how.mgf_hash,
+            label: filled(how.label),
+            public_key: filled(how.public_key),
+            kdf: how.kdf,
+            shared_info: filled(how.shared_info),
+            length: how.length,
+            data: how.data.map(encode),
+            ciphertext: how.ciphertext.map(|bytes| STANDARD.encode(bytes)),
+            ticket: ticket.map(Secret::expose),
+        };
+        let path = format!("/cores/{}/keys/{}/{}", how.core, percent_encoded(how.key), how.verb);
+        let answer: ApplicationAnswer = self.post(path, &body)?;
+        let missing = || Error::Garbage("the answer holds neither data nor a secret".to_owned());
+        let value = answer.data.or(answer.secret).ok_or_else(missing)?;
+        let value = Zeroizing::new(from_base64(value.expose())?);
+        Ok(Applied { value, ciphertext: from_base64(&answer.ciphertext)? })
     }
 
     /// Random bytes from the appliance, any number.
@@ -170,6 +211,11 @@ fn post_request(path: String, body: &impl Serialize) -> Result<Request, Error> {
     Ok(Request { method: "POST", target: target(&path), body: json, idempotency_key: Some(random_uuid()?) })
 }
 
+/// A label for a key that its program gave none.
+pub fn random_label() -> Result<String, Error> {
+    random_uuid().map(|uuid| format!("key-{uuid}"))
+}
+
 /// A version 4 UUID (RFC 9562).
 fn random_uuid() -> Result<String, Error> {
     let mut bytes = [0; 16];
@@ -227,6 +273,45 @@ struct OrderBody<'a> {
     salt_length: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mgf_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ApplicationBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mechanism: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mgf_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kdf: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_info: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<&'a str>,
+}
+
+/// The one secret field is called by what it is.
+#[derive(Deserialize)]
+struct ApplicationAnswer {
+    #[serde(default)]
+    data: Option<Secret>,
+    #[serde(default)]
+    secret: Option<Secret>,
+    #[serde(default)]
+    ciphertext: String,
 }
 
 fn empty_body(order: &SignOrder) -> OrderBody<'_> {
@@ -241,14 +326,15 @@ fn empty_body(order: &SignOrder) -> OrderBody<'_> {
         encoding: (order.mechanism == "ECDSA").then_some("raw"),
         salt_length: order.salt_length,
         mgf_hash: order.mgf_hash,
+        context: order.context.as_ref().map(|context| STANDARD.encode(context)),
     }
 }
 
-/// EdDSA takes messages, everything else takes digests or raw input.
+/// EdDSA and ML-DSA take messages, everything else takes digests or raw input.
 fn single_body<'a>(order: &'a SignOrder, input: &[u8]) -> OrderBody<'a> {
     let encoded = Some(STANDARD.encode(input));
     match order.mechanism {
-        "EdDSA" => OrderBody { data: encoded, ..empty_body(order) },
+        "EdDSA" | "ML-DSA" => OrderBody { data: encoded, ..empty_body(order) },
         _ => OrderBody { digest: encoded, ..empty_body(order) },
     }
 }
@@ -270,6 +356,15 @@ struct KeyBody<'a> {
     kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyBody>,
+}
+
+#[derive(Serialize)]
+struct PolicyBody {
+    exportable: bool,
 }
 
 #[derive(Deserialize)]

@@ -159,7 +159,15 @@ mod tests {
 
     fn order(key: &str) -> SignOrder {
         let key = key.to_owned();
-        SignOrder { core: 1, key, mechanism: "ECDSA", hash: Some("SHA-256"), salt_length: None, mgf_hash: None }
+        SignOrder {
+            core: 1,
+            key,
+            mechanism: "ECDSA",
+            hash: Some("SHA-256"),
+            salt_length: None,
+            mgf_hash: None,
+            context: None,
+        }
     }
 
     /// What an appliance would do with these inputs: refuse the batch for a 9 in it, else turn every byte.

@@ -24,11 +24,13 @@ mod tls;
 mod transport;
 mod url;
 
-pub use appliance::Appliance;
+pub use appliance::{random_label, Appliance};
 pub use configuration::{Configuration, ConfigurationError, Slots};
 pub use error::Error;
 pub use log::Log;
-pub use model::{Core, Key, KeyPage, KeyQuery, Login, SignOrder, Token};
+pub use model::{
+    Application, Applied, Core, Key, KeyChange, KeyPage, KeyQuery, Login, NewKey, Policy, SignOrder, Token,
+};
 pub use secret::Secret;
 pub use url::Url;
 

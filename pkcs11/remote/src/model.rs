@@ -4,7 +4,9 @@
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use zeroize::Zeroizing;
 
 use crate::Secret;
 
@@ -32,7 +34,7 @@ pub struct Token {
 }
 
 /// One key as its user may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Key {
     /// 16 hexadecimal digits.
     pub id: String,
@@ -46,8 +48,87 @@ pub struct Key {
     #[serde(deserialize_with = "from_base64")]
     pub public_key: Vec<u8>,
     pub mechanisms: Vec<String>,
-    /// What this user may do with it, for example `key:sign`.
+    /// What this user may do with it, for example `key:sign` by a rule, and `decrypt` by its policy and type too.
     pub operations: Vec<String>,
+    /// `active`, `disabled` or `scheduled` for destruction.
+    #[serde(default)]
+    pub state: String,
+    /// The id that programs give it, in hexadecimal digits; None where it has none of its own.
+    #[serde(default)]
+    pub object_id: Option<String>,
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+impl Key {
+    /// Whether this user may do this with it: `key:manage` by a rule alone, `decrypt` by rules, policy and type.
+    pub fn allows(&self, operation: &str) -> bool {
+        self.operations.iter().any(|one| one == operation)
+    }
+}
+
+/// What the module shows of a key's policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Policy {
+    /// Whether it may leave the appliance under another key.
+    #[serde(default)]
+    pub exportable: bool,
+}
+
+/// How to encrypt, decrypt, derive, encapsulate or decapsulate; what is None or empty does not travel.
+#[derive(Clone, Debug, Default)]
+pub struct Application<'a> {
+    pub core: u32,
+    /// The key's id, 16 hexadecimal digits.
+    pub key: &'a str,
+    /// `encrypt`, `decrypt`, `derive`, `encapsulate` or `decapsulate`.
+    pub verb: &'static str,
+    /// For example `RSA-OAEP` or `ECDH`; None where the key has one alone.
+    pub mechanism: Option<&'static str>,
+    pub hash: Option<&'static str>,
+    pub mgf_hash: Option<&'static str>,
+    /// RSA-OAEP only.
+    pub label: &'a [u8],
+    /// ECDH only: the other's.
+    pub public_key: &'a [u8],
+    /// ECDH only: `X9.63`, or None for the shared secret itself.
+    pub kdf: Option<&'static str>,
+    pub shared_info: &'a [u8],
+    /// Bytes to derive, with a KDF.
+    pub length: Option<u32>,
+    pub data: Option<&'a [u8]>,
+    pub ciphertext: Option<&'a [u8]>,
+}
+
+/// What came of an application.
+#[derive(Debug)]
+pub struct Applied {
+    /// Plaintext, ciphertext or shared secret.
+    pub value: Zeroizing<Vec<u8>>,
+    /// Of an encapsulation.
+    pub ciphertext: Vec<u8>,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewKey<'a> {
+    pub label: &'a str,
+    /// For example `ec:P-256`.
+    pub kind: &'a str,
+    /// Without one only a core that requires none takes it.
+    pub pin: Option<&'a Secret>,
+    /// Hexadecimal digits; None: the appliance's own.
+    pub object_id: Option<String>,
+    pub exportable: bool,
+}
+
+/// What a program may change of a key; None stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<String>,
 }
 
 /// Which keys to list: all, or those with exactly this label or id.
@@ -55,6 +136,8 @@ pub struct Key {
 pub struct KeyQuery {
     pub label: Option<String>,
     pub id: Option<String>,
+    /// CKA_ID in hexadecimal digits; several keys may have the same.
+    pub object_id: Option<String>,
     /// Where the page before ended; None begins at the oldest key.
     pub cursor: Option<u64>,
     /// Most keys in the page, 1 to 1,000.
@@ -63,7 +146,7 @@ pub struct KeyQuery {
 
 impl Default for KeyQuery {
     fn default() -> KeyQuery {
-        KeyQuery { label: None, id: None, cursor: None, limit: 1000 }
+        KeyQuery { label: None, id: None, object_id: None, cursor: None, limit: 1000 }
     }
 }
 
@@ -90,14 +173,16 @@ pub struct SignOrder {
     pub core: u32,
     /// The key's id, 16 hexadecimal digits.
     pub key: String,
-    /// `ECDSA`, `RSA-PKCS1`, `RSA-PSS` or `EdDSA`.
+    /// `ECDSA`, `RSA-PKCS1`, `RSA-PSS`, `EdDSA`, `ML-DSA` or `HashML-DSA`.
     pub mechanism: &'static str,
-    /// For example `SHA-256`: the input is that digest. None: the input is raw, or the message itself for EdDSA.
+    /// For example `SHA-256`: the input is that digest. None: the input is raw, or the message itself for EdDSA and ML-DSA.
     pub hash: Option<&'static str>,
     /// RSA-PSS only, bytes.
     pub salt_length: Option<u32>,
     /// RSA-PSS only.
     pub mgf_hash: Option<&'static str>,
+    /// ML-DSA and HashML-DSA only.
+    pub context: Option<Vec<u8>>,
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

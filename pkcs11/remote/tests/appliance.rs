@@ -34,7 +34,15 @@ fn pair(test: &str, entries: &str, answer: impl Fn(usize) -> Reply + Send + Sync
 
 fn order() -> SignOrder {
     let key = "f90fb8e79e60a1b2".to_owned();
-    SignOrder { core: 1, key, mechanism: "ECDSA", hash: Some("SHA-256"), salt_length: None, mgf_hash: None }
+    SignOrder {
+        core: 1,
+        key,
+        mechanism: "ECDSA",
+        hash: Some("SHA-256"),
+        salt_length: None,
+        mgf_hash: None,
+        context: None,
+    }
 }
 
 fn unreachable(result: Result<Vec<privyseal_remote::Core>, Error>) -> String {

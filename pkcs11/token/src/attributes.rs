@@ -6,8 +6,9 @@ use privyseal_sys::*;
 
 use crate::der;
 use crate::error::Error;
-use crate::key::{Class, Key};
+use crate::key::{to_hex, Class, Key};
 use crate::mechanism;
+use crate::plain::Plain;
 use crate::public_key::PublicKey;
 
 /// The value of one attribute of a key's public or private object, as its bytes in C.
@@ -23,8 +24,18 @@ pub fn value(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>
 
 /// The bytes of all attributes together, for `C_GetObjectSize`.
 pub fn size(key: &Key, class: Class) -> usize {
-    let kinds = (0..=CKA_ALWAYS_AUTHENTICATE).chain([CKA_ALLOWED_MECHANISMS]);
-    kinds.filter_map(|kind| value(key, class, kind).ok()).map(|value| value.len()).sum()
+    all(key, class).into_iter().map(|(_, value)| value.len()).sum()
+}
+
+/// Every attribute that has a value.
+pub fn all(key: &Key, class: Class) -> Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)> {
+    let kinds = (0..=CKA_ALWAYS_AUTHENTICATE).chain([
+        CKA_ALLOWED_MECHANISMS,
+        CKA_PARAMETER_SET,
+        CKA_ENCAPSULATE,
+        CKA_DECAPSULATE,
+    ]);
+    kinds.filter_map(|kind| Some((kind, value(key, class, kind).ok()?))).collect()
 }
 
 fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
@@ -33,9 +44,13 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
         CKA_TOKEN | CKA_LOCAL => truth(true),
         // A program has to find the private key before it logs in; the appliance asks for the PIN when it is used.
         CKA_PRIVATE => truth(false),
-        CKA_MODIFIABLE | CKA_COPYABLE | CKA_DESTROYABLE | CKA_DERIVE => truth(false),
+        CKA_COPYABLE => truth(false),
+        CKA_DERIVE => truth(class == Class::Private && key.record.allows("derive")),
+        CKA_MODIFIABLE => truth(key.record.allows("key:manage")),
+        // The two objects are one key, which ends with its private half.
+        CKA_DESTROYABLE => truth(class == Class::Private && key.record.allows("key:destroy")),
         CKA_LABEL => key.record.label.clone().into_bytes(),
-        CKA_ID => key.id.to_be_bytes().to_vec(),
+        CKA_ID => key.object_id(),
         CKA_KEY_TYPE => ulong(key_type(&key.public).0),
         CKA_KEY_GEN_MECHANISM => ulong(key_type(&key.public).1),
         CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE => vec![],
@@ -47,19 +62,27 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
 
 fn of_public(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
     match (kind, &key.public) {
-        (CKA_VERIFY, _) => Some(truth(true)),
+        // Keys that are not the appliance's are kept and shown, and used elsewhere.
+        (CKA_VERIFY, public) => Some(truth(public.signature_length() > 0 && !key.is_foreign())),
+        (CKA_ENCRYPT, PublicKey::Rsa { .. }) => Some(truth(key.record.allows("encrypt"))),
+        (CKA_ENCAPSULATE, PublicKey::MlKem { .. }) => Some(truth(key.record.allows("encapsulate"))),
         (CKA_ENCRYPT | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_TRUSTED, _) => Some(truth(false)),
         (CKA_MODULUS_BITS, PublicKey::Rsa { modulus, .. }) => Some(ulong(bits(modulus))),
+        (CKA_VALUE, PublicKey::MlDsa { value, .. } | PublicKey::MlKem { value, .. }) => Some(value.clone()),
         _ => None,
     }
 }
 
 fn of_private(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
     match kind {
-        CKA_SIGN => Some(truth(key.record.operations.iter().any(|operation| operation == "key:sign"))),
-        CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => Some(truth(true)),
-        CKA_EXTRACTABLE | CKA_ALWAYS_AUTHENTICATE | CKA_WRAP_WITH_TRUSTED => Some(truth(false)),
-        CKA_DECRYPT | CKA_SIGN_RECOVER | CKA_UNWRAP => Some(truth(false)),
+        CKA_SIGN => Some(truth(key.record.allows("key:sign"))),
+        CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE => Some(truth(true)),
+        CKA_EXTRACTABLE => Some(truth(key.record.policy.exportable)),
+        CKA_NEVER_EXTRACTABLE => Some(truth(!key.record.policy.exportable)),
+        CKA_ALWAYS_AUTHENTICATE | CKA_WRAP_WITH_TRUSTED => Some(truth(false)),
+        CKA_DECRYPT => Some(truth(key.record.allows("decrypt"))),
+        CKA_DECAPSULATE => Some(truth(key.record.allows("decapsulate"))),
+        CKA_SIGN_RECOVER | CKA_UNWRAP => Some(truth(false)),
         _ => None,
     }
 }
@@ -68,13 +91,18 @@ fn of_type(public: &PublicKey, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
     match (public, kind) {
         (PublicKey::Rsa { modulus, .. }, CKA_MODULUS) => Some(modulus.clone()),
         (PublicKey::Rsa { exponent, .. }, CKA_PUBLIC_EXPONENT) => Some(exponent.clone()),
-        (PublicKey::Ec { parameters, .. } | PublicKey::Edwards { parameters, .. }, CKA_EC_PARAMS) => {
-            Some(parameters.clone())
-        }
+        (
+            PublicKey::Ec { parameters, .. }
+            | PublicKey::Edwards { parameters, .. }
+            | PublicKey::Montgomery { parameters, .. },
+            CKA_EC_PARAMS,
+        ) => Some(parameters.clone()),
         // The private object shows the point too: programs that hold only that half need it to know the public key.
-        (PublicKey::Ec { point, .. } | PublicKey::Edwards { point, .. }, CKA_EC_POINT) => {
-            Some(der::octet_string(point))
-        }
+        (
+            PublicKey::Ec { point, .. } | PublicKey::Edwards { point, .. } | PublicKey::Montgomery { point, .. },
+            CKA_EC_POINT,
+        ) => Some(der::octet_string(point)),
+        (PublicKey::MlDsa { set, .. } | PublicKey::MlKem { set, .. }, CKA_PARAMETER_SET) => Some(ulong(*set)),
         _ => None,
     }
 }
@@ -85,6 +113,7 @@ fn missing(public: &PublicKey, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Error {
             kind,
             CKA_PRIVATE_EXPONENT | CKA_PRIME_1 | CKA_PRIME_2 | CKA_EXPONENT_1 | CKA_EXPONENT_2 | CKA_COEFFICIENT
         ),
+        PublicKey::MlDsa { .. } | PublicKey::MlKem { .. } => matches!(kind, CKA_VALUE | CKA_SEED),
         _ => kind == CKA_VALUE,
     };
     match class {
@@ -98,14 +127,19 @@ fn key_type(public: &PublicKey) -> (CK_KEY_TYPE, CK_MECHANISM_TYPE) {
         PublicKey::Rsa { .. } => (CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN),
         PublicKey::Ec { .. } => (CKK_EC, CKM_EC_KEY_PAIR_GEN),
         PublicKey::Edwards { .. } => (CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN),
+        PublicKey::Montgomery { .. } => (CKK_EC_MONTGOMERY, CKM_EC_MONTGOMERY_KEY_PAIR_GEN),
+        PublicKey::MlKem { .. } => (CKK_ML_KEM, CKM_ML_KEM_KEY_PAIR_GEN),
+        PublicKey::MlDsa { .. } => (CKK_ML_DSA, CKM_ML_DSA_KEY_PAIR_GEN),
     }
 }
 
-fn ulong(value: CK_ULONG) -> Vec<u8> {
+/// A number as its bytes in C.
+pub fn ulong(value: CK_ULONG) -> Vec<u8> {
     value.to_ne_bytes().to_vec()
 }
 
-fn truth(value: bool) -> Vec<u8> {
+/// A truth value as its byte in C.
+pub fn truth(value: bool) -> Vec<u8> {
     vec![if value { CK_TRUE } else { CK_FALSE }]
 }
 
@@ -129,14 +163,18 @@ impl Template {
         self.0.iter().all(|(kind, wanted)| value(key, class, *kind).is_ok_and(|found| found == *wanted))
     }
 
+    /// Whether an object that is nothing but its attributes has all the wanted values.
+    pub fn matches_plain(&self, object: &Plain) -> bool {
+        self.0.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
+    }
+
     /// Whether it can match no key at all, for example because it wants certificates.
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
-        let id = self.wanted(CKA_ID).is_some_and(|id| id.len() != size_of::<u64>());
         let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
-        id || label || class || token
+        label || class || token
     }
 
     /// Whether it names the class of private keys.
@@ -149,10 +187,9 @@ impl Template {
         self.wanted(CKA_LABEL).and_then(|label| String::from_utf8(label.to_vec()).ok())
     }
 
-    /// The wanted id as the appliance writes it.
-    pub fn id(&self) -> Option<String> {
-        let id = self.wanted(CKA_ID)?;
-        Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+    /// The wanted CKA_ID as the appliance writes it.
+    pub fn object_id(&self) -> Option<String> {
+        self.wanted(CKA_ID).filter(|id| !id.is_empty()).map(to_hex)
     }
 
     fn wanted(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
@@ -219,8 +256,8 @@ mod tests {
     #[test]
     fn a_search_for_certificates_asks_nobody() {
         let certificates = Template::new(vec![(CKA_CLASS, ulong(CKO_CERTIFICATE))]);
-        let short_id = Template::new(vec![(CKA_ID, vec![1])]);
-        assert!(certificates.is_hopeless() && short_id.is_hopeless());
+        let of_sessions = Template::new(vec![(CKA_TOKEN, truth(false))]);
+        assert!(certificates.is_hopeless() && of_sessions.is_hopeless());
         assert!(!Template::default().is_hopeless());
     }
 }

@@ -4,13 +4,17 @@
 //! question for the length and a buffer that is too small leave it active; every other result of the call that would
 //! end it ends it.
 
+use std::sync::Arc;
+
 use privyseal_sys::*;
 
 use crate::error::Error;
-use crate::key::Class;
+use crate::key::{Class, Key};
 use crate::lock::lock;
 use crate::module::Module;
+use crate::objects::Object;
 use crate::operation::{Digesting, Kind, Produced, Room, Signing};
+use crate::parameter::Parameter;
 use crate::session::{Operations, Session};
 
 impl Module {
@@ -19,7 +23,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
@@ -55,14 +59,14 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
         begin(&mut operations.sign, || {
             let signing = self.start(&session, Class::Private, kind, parameter, key)?;
-            authorised(&session, &signing)?;
+            authorised(&session, &signing.key)?;
             Ok(signing)
         })
     }
@@ -93,7 +97,7 @@ impl Module {
         &self,
         session: CK_SESSION_HANDLE,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
         let session = self.session(session)?;
@@ -116,21 +120,73 @@ impl Module {
         let mut verifying = operations.verify.take().ok_or(Error::OperationNotInitialized)?;
         one_part_or_many(data, verifying.multipart)?;
         verifying.update(data.unwrap_or_default())?;
-        if signature.len() != verifying.length() {
-            return Err(Error::SignatureLenRange);
+        self.conclude_verification(&session, verifying, signature)
+    }
+
+    /// Begins a verification of a signature that is given first.
+    pub fn verify_signature_init(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        parameter: &Parameter,
+        key: CK_OBJECT_HANDLE,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        begin(&mut operations.verify_signature, || {
+            let verifying = self.start(&session, Class::Public, kind, parameter, key)?;
+            match signature.len() == verifying.length() {
+                true => Ok((verifying, signature.to_vec())),
+                false => Err(Error::SignatureLenRange),
+            }
+        })
+    }
+
+    /// Takes a part of what was signed; a part that fails ends the operation.
+    pub fn verify_signature_update(&self, session: CK_SESSION_HANDLE, part: &[u8]) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let (mut verifying, signature) = operations.verify_signature.take().ok_or(Error::OperationNotInitialized)?;
+        verifying.multipart = true;
+        verifying.update(part)?;
+        operations.verify_signature = Some((verifying, signature));
+        Ok(())
+    }
+
+    /// Ends it: `data` is all of it for `C_VerifySignature`, None for `C_VerifySignatureFinal`.
+    pub fn verify_signature(&self, session: CK_SESSION_HANDLE, data: Option<&[u8]>) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let (mut verifying, signature) = operations.verify_signature.take().ok_or(Error::OperationNotInitialized)?;
+        one_part_or_many(data, verifying.multipart)?;
+        verifying.update(data.unwrap_or_default())?;
+        self.conclude_verification(&session, verifying, &signature)
+    }
+
+    /// Ends an operation because its Init was called without a mechanism; a mistake where none is active.
+    pub fn cancel(&self, session: CK_SESSION_HANDLE, kind: Kind) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let was_active = lock(&session.operations).end(kind);
+        was_active.then_some(()).ok_or(Error::ArgumentsBad)
+    }
+
+    /// Ends the operations that the flags name, whether they are active or not.
+    pub fn session_cancel(&self, session: CK_SESSION_HANDLE, flags: CK_FLAGS) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        for (flag, kinds) in CANCELLED {
+            if flags & flag != 0 {
+                kinds.iter().for_each(|kind| _ = operations.end(*kind));
+            }
         }
-        let (order, input) = verifying.finish(session.token.core)?;
-        let valid = self.appliance()?.verify(&order, &input, signature);
-        match valid.map_err(|error| self.refused("verify", error))? {
-            true => Ok(()),
-            false => Err(Error::SignatureInvalid),
-        }
+        Ok(())
     }
 
     /// Ends an operation whose last call had arguments that could not be read.
     pub fn end(&self, session: CK_SESSION_HANDLE, kind: Kind) {
         if let Ok(session) = self.session(session) {
-            lock(&session.operations).end(kind);
+            _ = lock(&session.operations).end(kind);
         }
     }
 
@@ -146,18 +202,28 @@ impl Module {
         self.session(session).err().unwrap_or(Error::RandomSeedNotSupported)
     }
 
-    fn start(
+    /// The key and the half of it that a handle names.
+    pub(crate) fn key(&self, session: &Session, handle: CK_OBJECT_HANDLE) -> Result<(Arc<Key>, Class), Error> {
+        match self.object(session, handle) {
+            Ok(Object::Key(key, class)) => Ok((key, class)),
+            Ok(Object::Plain(object)) => Ok((object.key.clone().ok_or(Error::KeyHandleInvalid)?, Class::Public)),
+            Err(Error::ObjectHandleInvalid) => Err(Error::KeyHandleInvalid),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn start(
         &self,
         session: &Session,
         class: Class,
         kind: CK_MECHANISM_TYPE,
-        parameter: &[u8],
+        parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<Signing, Error> {
-        let (key, found) = self.object(session, key).map_err(|error| match error {
-            Error::ObjectHandleInvalid => Error::KeyHandleInvalid,
-            other => other,
-        })?;
+        let (key, found) = self.key(session, key)?;
+        if key.is_foreign() {
+            return Err(Error::KeyFunctionNotPermitted);
+        }
         let signing = Signing::start(key, kind, parameter)?;
         match found == class {
             true => Ok(signing),
@@ -166,8 +232,8 @@ impl Module {
         }
     }
 
-    fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
-        authorised(session, &signing)?;
+    pub(crate) fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
+        authorised(session, &signing.key)?;
         let (with_pin, length) = (signing.key.record.pin, signing.length());
         let (order, input) = signing.finish(session.token.core)?;
         let signature = session.token.sign(&*self.appliance()?, &order, &input, with_pin);
@@ -178,19 +244,56 @@ impl Module {
         }
         Ok(signature)
     }
-}
 
-impl Operations {
-    fn end(&mut self, kind: Kind) {
-        match kind {
-            Kind::Digest => self.digest = None,
-            Kind::Sign => self.sign = None,
-            Kind::Verify => self.verify = None,
+    /// `SignatureInvalid` where the signature is not the key's over the input.
+    pub(crate) fn conclude_verification(
+        &self,
+        session: &Session,
+        verifying: Signing,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        if signature.len() != verifying.length() {
+            return Err(Error::SignatureLenRange);
+        }
+        let (order, input) = verifying.finish(session.token.core)?;
+        let valid = self.appliance()?.verify(&order, &input, signature);
+        match valid.map_err(|error| self.refused("verify", error))? {
+            true => Ok(()),
+            false => Err(Error::SignatureInvalid),
         }
     }
 }
 
-fn begin<T>(place: &mut Option<T>, start: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
+/// What `C_SessionCancel` ends by which flag.
+const CANCELLED: [(CK_FLAGS, &[Kind]); 8] = [
+    (CKF_DECRYPT, &[Kind::Decrypt]),
+    (CKF_ENCRYPT, &[Kind::Encrypt]),
+    (CKF_DIGEST, &[Kind::Digest]),
+    (CKF_FIND_OBJECTS, &[Kind::Find]),
+    (CKF_MESSAGE_SIGN, &[Kind::MessageSign]),
+    (CKF_MESSAGE_VERIFY, &[Kind::MessageVerify]),
+    (CKF_SIGN, &[Kind::Sign]),
+    (CKF_VERIFY, &[Kind::Verify, Kind::VerifySignature]),
+];
+
+impl Operations {
+    /// Ends an operation; false where none was active.
+    fn end(&mut self, kind: Kind) -> bool {
+        match kind {
+            Kind::Decrypt => self.decrypt.take().is_some(),
+            Kind::Encrypt => self.encrypt.take().is_some(),
+            Kind::Digest => self.digest.take().is_some(),
+            Kind::Find => self.find.take().is_some(),
+            Kind::MessageSign => self.message_sign.take().is_some(),
+            Kind::MessageVerify => self.message_verify.take().is_some(),
+            Kind::Sign => self.sign.take().is_some(),
+            Kind::Verify => self.verify.take().is_some(),
+            Kind::VerifySignature => self.verify_signature.take().is_some(),
+        }
+    }
+}
+
+pub(crate) fn begin<T>(place: &mut Option<T>, start: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
     if place.is_some() {
         return Err(Error::OperationActive);
     }
@@ -215,8 +318,8 @@ fn one_part_or_many(data: Option<&[u8]>, multipart: bool) -> Result<(), Error> {
     }
 }
 
-fn authorised(session: &Session, signing: &Signing) -> Result<(), Error> {
-    match signing.key.record.pin && !session.token.is_logged_in() {
+pub(crate) fn authorised(session: &Session, key: &Key) -> Result<(), Error> {
+    match key.record.pin && !session.token.is_logged_in() {
         true => Err(Error::UserNotLoggedIn),
         false => Ok(()),
     }

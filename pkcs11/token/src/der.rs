@@ -1,11 +1,13 @@
-//! Just enough DER (ITU-T X.690) to read a SubjectPublicKeyInfo and to write an OCTET STRING.
+//! Just enough DER (ITU-T X.690) to read and write a SubjectPublicKeyInfo.
 //!
 //! Always true: anything but definite, shortest-form lengths is refused, and nothing is read beyond the input.
 
 pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 pub const OCTET_STRING: u8 = 0x04;
+pub const NULL: u8 = 0x05;
 pub const OBJECT_IDENTIFIER: u8 = 0x06;
+pub const PRINTABLE_STRING: u8 = 0x13;
 pub const SEQUENCE: u8 = 0x30;
 
 /// One element: its content, all its bytes, and what follows it.
@@ -42,9 +44,22 @@ pub fn unsigned(content: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// A non-negative INTEGER of a big-endian number; None for an empty one.
+pub fn integer(number: &[u8]) -> Option<Vec<u8>> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let digits = &number[zeros.min(number.len().checked_sub(1)?)..];
+    let sign: &[u8] = if digits[0] < 0x80 { &[] } else { &[0] };
+    Some(encode(INTEGER, &[sign, digits].concat()))
+}
+
 /// An OCTET STRING around `content`.
 pub fn octet_string(content: &[u8]) -> Vec<u8> {
-    let mut encoded = vec![OCTET_STRING];
+    encode(OCTET_STRING, content)
+}
+
+/// An element with this tag around `content`.
+pub fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut encoded = vec![tag];
     if content.len() < 0x80 {
         encoded.push(content.len() as u8);
     } else {
@@ -96,6 +111,13 @@ mod tests {
         assert_eq!(unsigned(&[1, 0, 1]), Some(&[1, 0, 1][..]));
         assert_eq!(unsigned(&[0x80]), None);
         assert_eq!(unsigned(&[]), None);
+    }
+
+    #[test]
+    fn integers_are_as_short_as_they_can_be() {
+        assert_eq!(integer(&[0, 0, 0x80]), Some(vec![2, 2, 0, 0x80]));
+        assert_eq!(integer(&[0]), Some(vec![2, 1, 0]));
+        assert_eq!(integer(&[]), None);
     }
 
     #[test]

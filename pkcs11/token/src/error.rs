@@ -26,20 +26,26 @@ macro_rules! errors {
 }
 
 errors! {
+    /// Whatever happens on the appliance, this object's is not to be changed, copied or destroyed here.
+    ActionProhibited = CKR_ACTION_PROHIBITED,
     /// A NULL pointer where a value has to be, or a length that cannot be true.
     ArgumentsBad = CKR_ARGUMENTS_BAD,
+    AttributeReadOnly = CKR_ATTRIBUTE_READ_ONLY,
     AttributeSensitive = CKR_ATTRIBUTE_SENSITIVE,
     AttributeTypeInvalid = CKR_ATTRIBUTE_TYPE_INVALID,
     AttributeValueInvalid = CKR_ATTRIBUTE_VALUE_INVALID,
     BufferTooSmall = CKR_BUFFER_TOO_SMALL,
     AlreadyInitialized = CKR_CRYPTOKI_ALREADY_INITIALIZED,
     NotInitialized = CKR_CRYPTOKI_NOT_INITIALIZED,
+    CurveNotSupported = CKR_CURVE_NOT_SUPPORTED,
     /// The input does not have the length that the mechanism and key want.
     DataLenRange = CKR_DATA_LEN_RANGE,
     /// The appliance answers, but cannot do it: locked, overloaded, or not speaking our language.
     DeviceError = CKR_DEVICE_ERROR,
     /// No appliance answers.
     DeviceRemoved = CKR_DEVICE_REMOVED,
+    EncryptedDataInvalid = CKR_ENCRYPTED_DATA_INVALID,
+    EncryptedDataLenRange = CKR_ENCRYPTED_DATA_LEN_RANGE,
     /// No interface has the name, version and flags that were asked for; or the appliance wants us to wait.
     FunctionFailed = CKR_FUNCTION_FAILED,
     FunctionNotParallel = CKR_FUNCTION_NOT_PARALLEL,
@@ -53,21 +59,31 @@ errors! {
     KeyHandleInvalid = CKR_KEY_HANDLE_INVALID,
     /// The mechanism is not one of the key's type.
     KeyTypeInconsistent = CKR_KEY_TYPE_INCONSISTENT,
+    /// No key of this size can be made.
+    KeySizeRange = CKR_KEY_SIZE_RANGE,
     MechanismInvalid = CKR_MECHANISM_INVALID,
     MechanismParamInvalid = CKR_MECHANISM_PARAM_INVALID,
     NoEvent = CKR_NO_EVENT,
     ObjectHandleInvalid = CKR_OBJECT_HANDLE_INVALID,
     OperationActive = CKR_OPERATION_ACTIVE,
     OperationNotInitialized = CKR_OPERATION_NOT_INITIALIZED,
+    ParameterSetNotSupported = CKR_PARAMETER_SET_NOT_SUPPORTED,
     PinIncorrect = CKR_PIN_INCORRECT,
     PinLenRange = CKR_PIN_LEN_RANGE,
     PinLocked = CKR_PIN_LOCKED,
     RandomSeedNotSupported = CKR_RANDOM_SEED_NOT_SUPPORTED,
+    SavedStateInvalid = CKR_SAVED_STATE_INVALID,
+    SessionAsyncNotSupported = CKR_SESSION_ASYNC_NOT_SUPPORTED,
+    SessionExists = CKR_SESSION_EXISTS,
     SessionHandleInvalid = CKR_SESSION_HANDLE_INVALID,
     SessionParallelNotSupported = CKR_SESSION_PARALLEL_NOT_SUPPORTED,
+    SessionReadOnly = CKR_SESSION_READ_ONLY,
     SignatureInvalid = CKR_SIGNATURE_INVALID,
     SignatureLenRange = CKR_SIGNATURE_LEN_RANGE,
     SlotIdInvalid = CKR_SLOT_ID_INVALID,
+    StateUnsaveable = CKR_STATE_UNSAVEABLE,
+    TemplateIncomplete = CKR_TEMPLATE_INCOMPLETE,
+    TemplateInconsistent = CKR_TEMPLATE_INCONSISTENT,
     UserAlreadyLoggedIn = CKR_USER_ALREADY_LOGGED_IN,
     UserNotLoggedIn = CKR_USER_NOT_LOGGED_IN,
     UserTypeInvalid = CKR_USER_TYPE_INVALID,
@@ -89,6 +105,8 @@ fn from_problem(name: &str, detail: &str) -> Error {
         "unauthenticated" => Error::FunctionRejected,
         "access-refused" => Error::KeyFunctionNotPermitted,
         "key-not-found" => Error::KeyHandleInvalid,
+        // The label is another key's, or the key's end has begun.
+        "conflict" => Error::AttributeValueInvalid,
         "pin-incorrect" => Error::PinIncorrect,
         "pin-locked" => Error::PinLocked,
         // The PIN or password was not tried: it may be tried again in a moment, which a locked one may not.

@@ -29,32 +29,43 @@ pub struct Find {
 }
 
 impl Find {
-    /// Begins a search. It looks at the first page of the listing; where that is not the whole, a search by label or id
+    /// Begins a search, in which `others` are what has been found outside the token. It looks at the first page of the listing; where that is not the whole, a search by label or id
     /// is handed to the appliance, and any other pages on later. Among many keys a search by label or id goes to the
     /// appliance at once.
     pub fn start(
         template: Template,
         logged_in: bool,
+        others: Vec<CK_OBJECT_HANDLE>,
         keys: &Keys,
         fetch: impl Fn(&KeyQuery) -> Result<KeyPage, RemoteError>,
     ) -> Result<Find, RemoteError> {
         let without_pin_only = !logged_in && template.names_private_keys();
-        let mut find = Find { template, without_pin_only, found: VecDeque::new(), next: None };
+        let mut find = Find { template, without_pin_only, found: others.into(), next: None };
         if find.template.is_hopeless() {
             return Ok(find);
         }
-        let (label, id) = (find.template.label(), find.template.id());
-        let one = (label.is_some() || id.is_some()).then_some(KeyQuery { label, id, cursor: None, limit: PAGE });
+        let (label, object_id) = (find.template.label(), find.template.object_id());
+        let one = (label.is_some() || object_id.is_some()).then_some(KeyQuery {
+            label,
+            object_id,
+            limit: PAGE,
+            ..KeyQuery::default()
+        });
         if one.is_some() && keys.are_many() {
             find.next = one;
             return Ok(find);
         }
-        let page = keys.first_page(fetch)?;
+        let (page, before) = (keys.first_page(fetch)?, find.found.clone());
         find.add(&page.keys);
-        find.next = match page.next {
-            // Labels and ids are unique in a core, so what has been found is all.
-            Some(_) if one.is_some() => one.filter(|_| find.found.is_empty()),
-            next => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
+        find.next = match (page.next, &one) {
+            (Some(_), Some(one)) if one.label.is_none() => {
+                // Several keys may have one CKA_ID, and those beyond this page too.
+                find.found = before;
+                Some(one.clone())
+            }
+            // Labels are unique in a core, so what has been found is all.
+            (Some(_), Some(_)) => one.filter(|_| find.found == before),
+            (next, _) => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
         };
         Ok(find)
     }
@@ -112,7 +123,7 @@ mod tests {
     fn every_key_is_found_once_whatever_the_step() {
         for step in [1, 7, 1000, 5000] {
             let keys = Keys::default();
-            let mut find = Find::start(Template::new(private()), true, &keys, fetch).unwrap();
+            let mut find = Find::start(Template::new(private()), true, vec![], &keys, fetch).unwrap();
             let mut handles = vec![];
             loop {
                 let some = find.take(step, &keys, fetch).unwrap();
@@ -132,7 +143,7 @@ mod tests {
         let keys = Keys::default();
         let mut wanted = private();
         wanted.push((CKA_LABEL, b"key2200".to_vec()));
-        let mut find = Find::start(Template::new(wanted), true, &keys, fetch).unwrap();
+        let mut find = Find::start(Template::new(wanted), true, vec![], &keys, fetch).unwrap();
         assert_eq!(find.take(10, &keys, fetch).unwrap(), [2200 << 1 | 1]);
         assert!(find.take(10, &keys, fetch).unwrap().is_empty());
     }
@@ -146,7 +157,7 @@ mod tests {
         };
         let keys = Keys::expecting(COUNT);
         let wanted = Template::new(vec![(CKA_LABEL, b"key2200".to_vec())]);
-        let mut find = Find::start(wanted, true, &keys, counted).unwrap();
+        let mut find = Find::start(wanted, true, vec![], &keys, counted).unwrap();
         assert_eq!(find.take(10, &keys, counted).unwrap().len(), 2);
         assert_eq!(requests.get(), 1);
     }
@@ -155,7 +166,7 @@ mod tests {
     fn keys_with_a_pin_are_no_private_keys_before_login() {
         let keys = Keys::default();
         let found = |template, logged_in| {
-            let mut find = Find::start(Template::new(template), logged_in, &keys, fetch).unwrap();
+            let mut find = Find::start(Template::new(template), logged_in, vec![], &keys, fetch).unwrap();
             find.take(10, &keys, fetch).unwrap().len()
         };
         assert_eq!(found(private(), false), 0);

@@ -17,12 +17,33 @@ pub struct Key {
 }
 
 impl Key {
-    /// None where the id is not 16 hexadecimal digits or the public key is of a kind this module does not know; such a
-    /// key is left out, so that a newer appliance serves an older module.
+    /// None where it is scheduled for destruction, the id is not 16 hexadecimal digits or the public key is of a kind this
+    /// module does not know; such a key is left out, so that a newer appliance serves an older module.
     pub fn new(record: Record) -> Option<Key> {
+        // Its program has destroyed it; that it could be restored for a while is the administrators' business.
+        if record.state == "scheduled" {
+            return None;
+        }
         let id = parse_id(&record.id)?;
         let public = PublicKey::parse(&record.public_key)?;
         Some(Key { record, public, id })
+    }
+
+    /// A public key that is not the appliance's; its record has no id.
+    pub fn foreign(record: Record) -> Option<Key> {
+        let public = PublicKey::parse(&record.public_key)?;
+        Some(Key { record, public, id: 0 })
+    }
+
+    /// Whether the appliance has it.
+    pub fn is_foreign(&self) -> bool {
+        self.record.id.is_empty()
+    }
+
+    /// CKA_ID: what programs have made of it, or the key's own id.
+    pub fn object_id(&self) -> Vec<u8> {
+        let own = || self.id.to_be_bytes().to_vec();
+        self.record.object_id.as_deref().and_then(from_hex).unwrap_or_else(own)
     }
 
     /// The handles of its public and its private object.
@@ -68,6 +89,19 @@ pub fn long_ids(short: u64) -> [String; 2] {
     [short, short | 1 << 63].map(|id| format!("{id:016x}"))
 }
 
+/// Bytes as hexadecimal digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes behind hexadecimal digits.
+pub fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok())
+        .collect()
+}
+
 fn parse_id(id: &str) -> Option<u64> {
     let digits = id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(id, 16).ok()).flatten()
@@ -81,7 +115,8 @@ pub(crate) mod tests {
     fn key(kind: &str, id: &str, public_key: Vec<u8>) -> Key {
         let (id, kind, label) = (id.to_owned(), kind.to_owned(), "release".to_owned());
         let (mechanisms, operations) = (vec![], vec!["key:read".to_owned(), "key:sign".to_owned()]);
-        Key::new(Record { id, label, kind, pin: true, public_key, mechanisms, operations }).unwrap()
+        Key::new(Record { id, label, kind, pin: true, public_key, mechanisms, operations, ..Record::default() })
+            .unwrap()
     }
 
     pub(crate) fn ec_key() -> Key {

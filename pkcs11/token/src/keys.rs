@@ -94,6 +94,19 @@ impl Keys {
         Ok(None)
     }
 
+    /// Forgets a key that this process has destroyed, and the listing that it was in.
+    pub fn forget(&self, key: &Key) {
+        let mut seen = lock(&self.seen);
+        seen.first = None;
+        seen.recent.remove(&short_id(key.id));
+    }
+
+    /// Takes over a key that this process has made or changed. The listing is fetched again.
+    pub fn add(&self, record: Record) -> Option<Arc<Key>> {
+        lock(&self.seen).first = None;
+        self.remember(vec![record]).pop()
+    }
+
     fn fresh(&self) -> Option<Page> {
         let seen = lock(&self.seen);
         seen.first.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, page)| page.clone())

@@ -10,25 +10,35 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod cipher;
 mod crypto;
 mod der;
+mod derive;
 mod digest_info;
 mod error;
 mod find;
+mod generate;
 mod hash;
 mod key;
 mod keys;
 mod lock;
 mod mechanism;
+mod messages;
 mod module;
 mod objects;
 mod operation;
+mod parameter;
+mod pins;
+mod plain;
 mod public_key;
 mod session;
 mod slots;
+mod template;
 mod token;
 
 pub use attributes::Template;
 pub use error::Error;
 pub use module::Module;
 pub use operation::{Kind, Produced, Room};
+pub use parameter::Parameter;
+pub use template::Attributes;

@@ -11,6 +11,7 @@ use privyseal_sys::*;
 use crate::error::Error;
 use crate::lock::lock;
 use crate::mechanism;
+use crate::plain::SessionObjects;
 use crate::session::{Session, Sessions};
 use crate::slots::Slots;
 use crate::token::{padded, version, LoginError, Token, PIN_MAXIMUM, PIN_MINIMUM};
@@ -23,6 +24,7 @@ pub struct Module {
     log: Log,
     slots: Slots,
     pub(crate) sessions: Sessions,
+    pub(crate) session_objects: SessionObjects,
 }
 
 impl Module {
@@ -31,13 +33,14 @@ impl Module {
     pub fn new() -> Module {
         let (configuration, log) = configured();
         let appliance = configuration.map(|found| Arc::new(Appliance::new(found, log.clone())));
-        let (slots, sessions) = (Slots::default(), Sessions::default());
-        Module { appliance: Mutex::new(appliance), log, slots, sessions }
+        let (slots, sessions, session_objects) = (Slots::default(), Sessions::default(), SessionObjects::default());
+        Module { appliance: Mutex::new(appliance), log, slots, sessions, session_objects }
     }
 
     /// Ends everything without the network. A call that is under way in another thread ends with an error of its own.
     pub fn close(&self) {
         self.sessions.close_all();
+        self.session_objects.clear();
         self.slots.clear();
         drop(lock(&self.appliance).take());
     }
@@ -47,10 +50,10 @@ impl Module {
         &self.log
     }
 
-    /// What `C_GetInfo` says.
-    pub fn info(&self) -> CK_INFO {
+    /// What `C_GetInfo` says to a program that uses this version of the interface.
+    pub fn info(&self, interface: CK_VERSION) -> CK_INFO {
         CK_INFO {
-            cryptokiVersion: CK_VERSION { major: 2, minor: 40 },
+            cryptokiVersion: interface,
             manufacturerID: padded("Privyseal"),
             flags: 0,
             libraryDescription: padded("Privyseal PKCS#11 module"),
@@ -111,13 +114,19 @@ impl Module {
 
     /// Closes a session.
     pub fn close_session(&self, session: CK_SESSION_HANDLE) -> Result<(), Error> {
-        self.sessions.close(session)
+        let (slot, logged_out) = self.sessions.close(session)?;
+        self.session_objects.end_session(session);
+        if logged_out {
+            self.session_objects.end_login(slot);
+        }
+        Ok(())
     }
 
     /// Closes a slot's sessions. Programs call this while their process ends, so a slot that is not known is not asked for.
     pub fn close_all_sessions(&self, slot: CK_SLOT_ID) -> Result<(), Error> {
         self.slots.token(slot).ok_or(Error::SlotIdInvalid)?;
         self.sessions.close_slot(slot);
+        self.session_objects.end_slot(slot);
         Ok(())
     }
 
@@ -139,10 +148,40 @@ impl Module {
         }
     }
 
+    /// Logs in by a name too. The user is the configuration's, so no other name fits any PIN.
+    pub fn login_user_named(
+        &self,
+        session: CK_SESSION_HANDLE,
+        user: CK_USER_TYPE,
+        pin: &[u8],
+        name: &[u8],
+    ) -> Result<(), Error> {
+        self.session(session)?;
+        let known = self.appliance()?.configuration().user.clone();
+        match name.is_empty() || name == known.as_bytes() {
+            true => self.login(session, user, pin),
+            false => Err(Error::PinIncorrect),
+        }
+    }
+
+    /// What `C_GetSessionValidationFlags` says: no validation of any kind has been made.
+    pub fn validation_flags(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    ) -> Result<CK_FLAGS, Error> {
+        self.session(session)?;
+        match kind {
+            CKS_LAST_VALIDATION_OK => Ok(0),
+            _ => Err(Error::ArgumentsBad),
+        }
+    }
+
     /// Logs the user out. The appliance is told, but whether it hears makes no difference here.
     pub fn logout(&self, session: CK_SESSION_HANDLE) -> Result<(), Error> {
         let token = self.session(session)?.token.clone();
         let ticket = token.forget_login().ok_or(Error::UserNotLoggedIn)?;
+        self.session_objects.end_login(token.slot);
         if let Err(error) = self.appliance()?.logout(token.core, &ticket) {
             self.log.write(1, &format!("the appliance could not be told of a logout: {error}"));
         }
@@ -177,7 +216,7 @@ impl Module {
     }
 
     /// The token in a slot. A program that kept a slot from another run may ask before it has listed the slots.
-    fn token(&self, slot: CK_SLOT_ID) -> Result<Arc<Token>, Error> {
+    pub(crate) fn token(&self, slot: CK_SLOT_ID) -> Result<Arc<Token>, Error> {
         if let Ok(appliance) = self.appliance() {
             self.slots.ensure(&appliance, &self.log);
         }

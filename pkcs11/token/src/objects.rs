@@ -1,16 +1,47 @@
-//! Finding objects and reading their attributes.
+//! Finding objects, reading and changing their attributes, making and destroying them.
+//!
+//! Always true: an object of a session lives in this process alone and ends with its session; an object of the token is the
+//! appliance's, and changing one wants a read-write session.
 
 use std::sync::Arc;
 
+use privyseal_remote::KeyChange;
 use privyseal_sys::*;
 
 use crate::attributes::{self, Template};
 use crate::error::Error;
 use crate::find::Find;
-use crate::key::{split_handle, Class, Key};
+use crate::key::{split_handle, to_hex, Class, Key};
 use crate::lock::lock;
 use crate::module::Module;
+use crate::plain::Plain;
 use crate::session::Session;
+use crate::template::{Attributes, Given};
+
+/// What a handle names.
+#[derive(Clone, Debug)]
+pub enum Object {
+    /// A half of one of the appliance's keys.
+    Key(Arc<Key>, Class),
+    /// An object of a session.
+    Plain(Arc<Plain>),
+}
+
+impl Object {
+    fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+        match self {
+            Object::Key(key, class) => attributes::value(key, *class, kind),
+            Object::Plain(object) => object.value(kind),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Object::Key(key, class) => attributes::size(key, *class),
+            Object::Plain(object) => object.size(),
+        }
+    }
+}
 
 impl Module {
     /// Begins a search.
@@ -21,7 +52,8 @@ impl Module {
             return Err(Error::OperationActive);
         }
         let (token, appliance) = (&session.token, self.appliance()?);
-        let find = Find::start(template, token.is_logged_in(), token.keys(), |query| token.fetch(&appliance, query));
+        let (logged_in, others) = (token.is_logged_in(), self.session_objects(&session, &template));
+        let find = Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
         operations.find = Some(find.map_err(|error| self.refused("find", error))?);
         Ok(())
     }
@@ -50,22 +82,160 @@ impl Module {
         object: CK_OBJECT_HANDLE,
         kinds: &[CK_ATTRIBUTE_TYPE],
     ) -> Result<Vec<Result<Vec<u8>, Error>>, Error> {
-        let (key, class) = self.object(&*self.session(session)?, object)?;
-        Ok(kinds.iter().map(|kind| attributes::value(&key, class, *kind)).collect())
+        let object = self.object(&*self.session(session)?, object)?;
+        Ok(kinds.iter().map(|kind| object.value(*kind)).collect())
     }
 
     /// About how many bytes the object's attributes have.
     pub fn object_size(&self, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<usize, Error> {
-        let (key, class) = self.object(&*self.session(session)?, object)?;
-        Ok(attributes::size(&key, class))
+        self.object(&*self.session(session)?, object).map(|object| object.size())
     }
 
-    /// The key and class that a handle names in the session's token.
-    pub(crate) fn object(&self, session: &Session, object: CK_OBJECT_HANDLE) -> Result<(Arc<Key>, Class), Error> {
+    /// Makes an object of a session.
+    pub fn create_object(&self, handle: CK_SESSION_HANDLE, template: Attributes) -> Result<CK_OBJECT_HANDLE, Error> {
+        let session = self.session(handle)?;
+        let object = Plain::new(template)?;
+        self.add(handle, &session, object)
+    }
+
+    /// Copies an object of a session. A key of the appliance has no copy.
+    pub fn copy_object(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        changes: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE, Error> {
+        let session = self.session(handle)?;
+        match self.object(&session, object)? {
+            Object::Plain(object) if object.is(CKA_COPYABLE) => self.add(handle, &session, object.copied(changes)?),
+            _ => Err(Error::ActionProhibited),
+        }
+    }
+
+    /// Destroys an object. Of a key's two objects the private one stands for the key; the appliance can restore it for a
+    /// while, but it is not shown any more.
+    pub fn destroy_object(&self, session: CK_SESSION_HANDLE, handle: CK_OBJECT_HANDLE) -> Result<(), Error> {
+        let session = self.session(session)?;
+        match self.object(&session, handle)? {
+            Object::Plain(object) if object.is(CKA_DESTROYABLE) => {
+                self.session_objects.remove(handle);
+                Ok(())
+            }
+            Object::Key(..) if !session.rw => Err(Error::SessionReadOnly),
+            Object::Key(key, Class::Private) => {
+                let destroyed = self.appliance()?.destroy(session.token.core, &key.record.id);
+                destroyed.map_err(|error| self.refused("destroy", error))?;
+                session.token.keys().forget(&key);
+                Ok(())
+            }
+            _ => Err(Error::ActionProhibited),
+        }
+    }
+
+    /// Changes attributes: of a key its label and id, which its two objects share.
+    pub fn set_attributes(
+        &self,
+        session: CK_SESSION_HANDLE,
+        handle: CK_OBJECT_HANDLE,
+        changes: Attributes,
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        match self.object(&session, handle)? {
+            Object::Plain(object) if object.is(CKA_MODIFIABLE) => {
+                self.session_objects.replace(handle, object.changed(changes)?);
+                Ok(())
+            }
+            Object::Plain(_) => Err(Error::ActionProhibited),
+            Object::Key(..) if !session.rw => Err(Error::SessionReadOnly),
+            Object::Key(key, class) => match key_change(&key, class, changes)? {
+                change if change == KeyChange::default() => Ok(()),
+                change => self.change_key(&session, &key, &change),
+            },
+        }
+    }
+
+    fn change_key(&self, session: &Session, key: &Key, change: &KeyChange) -> Result<(), Error> {
+        let changed = self.appliance()?.change(session.token.core, &key.record.id, change);
+        let record = changed.map_err(|error| self.refused("change", error))?;
+        session.token.keys().add(record).map(|_| ()).ok_or(Error::DeviceError)
+    }
+
+    fn add(&self, handle: CK_SESSION_HANDLE, session: &Session, object: Plain) -> Result<CK_OBJECT_HANDLE, Error> {
+        match (object.is(CKA_TOKEN), object.is(CKA_PRIVATE)) {
+            (true, _) if !session.rw => Err(Error::SessionReadOnly),
+            // What the appliance keeps beside keys is not to be reached from here.
+            (true, _) => Err(Error::TemplateInconsistent),
+            (_, true) if !session.token.is_logged_in() => Err(Error::UserNotLoggedIn),
+            _ => Ok(self.session_objects.add(handle, session.token.slot, object)),
+        }
+    }
+
+    /// The session objects that fit, private ones only after login.
+    fn session_objects(&self, session: &Session, template: &Template) -> Vec<CK_OBJECT_HANDLE> {
+        let all = self.session_objects.of_slot(session.token.slot);
+        let visible = |object: &Plain| session.token.is_logged_in() || !object.is(CKA_PRIVATE);
+        let fitting = all.iter().filter(|(_, object)| visible(object) && template.matches_plain(object));
+        fitting.map(|(handle, _)| *handle).collect()
+    }
+
+    /// What a handle names in the session's token.
+    pub(crate) fn object(&self, session: &Session, object: CK_OBJECT_HANDLE) -> Result<Object, Error> {
+        if let Some(plain) = self.session_objects.get(session.token.slot, object) {
+            return Ok(Object::Plain(plain));
+        }
         let (short, class) = split_handle(object);
         let (token, appliance) = (&session.token, self.appliance()?);
         let found = token.keys().with_short_id(short, |query| token.fetch(&appliance, query));
         let key = found.map_err(|error| self.refused("look up", error))?.ok_or(Error::ObjectHandleInvalid)?;
-        Ok((key, class))
+        Ok(Object::Key(key, class))
+    }
+}
+
+/// What a program's new values change of a key. A value that the attribute has already changes nothing.
+fn key_change(key: &Key, class: Class, changes: Attributes) -> Result<KeyChange, Error> {
+    let mut change = KeyChange::default();
+    for (kind, value) in changes {
+        if attributes::value(key, class, kind)? == value {
+            continue;
+        }
+        // This checks the form of the value too.
+        let given = Given::new(vec![(kind, value)], &[CKA_ID]);
+        match kind {
+            CKA_LABEL => change.label = Some(given?.text(kind).ok_or(Error::AttributeValueInvalid)?.to_owned()),
+            CKA_ID => change.object_id = Some(to_hex(given?.required(kind)?)),
+            _ => return Err(Error::AttributeReadOnly),
+        }
+    }
+    Ok(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::tests::ec_key;
+
+    fn change(kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<KeyChange, Error> {
+        key_change(&ec_key(), Class::Private, vec![(kind, value.to_vec())])
+    }
+
+    #[test]
+    fn label_and_id_can_be_changed() {
+        assert_eq!(change(CKA_LABEL, b"other").unwrap().label.as_deref(), Some("other"));
+        assert_eq!(change(CKA_ID, &[0xab, 1]).unwrap().object_id.as_deref(), Some("ab01"));
+    }
+
+    #[test]
+    fn the_value_that_is_there_changes_nothing() {
+        assert_eq!(change(CKA_SENSITIVE, &[CK_TRUE]), Ok(KeyChange::default()));
+        assert_eq!(change(CKA_LABEL, b"release"), Ok(KeyChange::default()));
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_is() {
+        assert_eq!(change(CKA_SENSITIVE, &[CK_FALSE]), Err(Error::AttributeReadOnly));
+        assert_eq!(change(CKA_LABEL, &[0xff]), Err(Error::AttributeValueInvalid));
+        assert_eq!(change(CKA_LABEL, b""), Err(Error::AttributeValueInvalid));
+        assert_eq!(change(CKA_MODULUS, b""), Err(Error::AttributeTypeInvalid));
+        assert_eq!(change(CKA_VALUE, b""), Err(Error::AttributeSensitive));
     }
 }

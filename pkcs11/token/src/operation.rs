@@ -1,6 +1,6 @@
 //! Digest, sign and verify operations, from Init to their end.
 //!
-//! Always true: a message is hashed on this host as it arrives and never kept, except EdDSA's, which has no digest, and
+//! Always true: a message is hashed on this host as it arrives and never kept, except EdDSA's and ML-DSA's, which have no digest, and
 //! inputs that are signed as they are; both are bounded. Nothing here waits for the network.
 
 use std::fmt;
@@ -13,12 +13,13 @@ use crate::digest_info;
 use crate::error::Error;
 use crate::hash::Hash;
 use crate::key::Key;
-use crate::mechanism::{self, PssSettings, Purpose, Scheme};
+use crate::mechanism::{self, MlDsaSettings, PssSettings, Purpose, Scheme, Settings};
+use crate::parameter::Parameter;
 use crate::public_key::PublicKey;
 
 use privyseal_sys::CK_MECHANISM_TYPE;
 
-/// The longest message of EdDSA, as docs/reference/rest.md limits `data`.
+/// The longest message of EdDSA and ML-DSA, as docs/reference/rest.md limits `data`.
 const LONGEST_MESSAGE: usize = 1 << 20;
 /// The longest raw ECDSA input that the appliance takes.
 const LONGEST_ECDSA_INPUT: usize = 64;
@@ -28,9 +29,15 @@ const PKCS1_OVERHEAD: usize = 11;
 /// Which operation of a session is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Decrypt,
     Digest,
+    Encrypt,
+    Find,
+    MessageSign,
+    MessageVerify,
     Sign,
     Verify,
+    VerifySignature,
 }
 
 /// The buffer that a program has for an answer.
@@ -113,21 +120,21 @@ enum Input {
 pub struct Signing {
     pub key: Arc<Key>,
     scheme: Scheme,
-    pss: Option<PssSettings>,
+    settings: Settings,
     input: Input,
     pub multipart: bool,
 }
 
 impl Signing {
     /// Begins. The mechanism has to be one of the key's type.
-    pub fn start(key: Arc<Key>, kind: CK_MECHANISM_TYPE, parameter: &[u8]) -> Result<Signing, Error> {
+    pub fn start(key: Arc<Key>, kind: CK_MECHANISM_TYPE, parameter: &Parameter) -> Result<Signing, Error> {
         let Purpose::Sign(scheme, hash) = mechanism::purpose(kind)? else { return Err(Error::MechanismInvalid) };
         if !scheme.suits(&key.public) {
             return Err(Error::KeyTypeInconsistent);
         }
-        let pss = mechanism::settings(scheme, hash, parameter)?;
+        let settings = mechanism::settings(scheme, hash, parameter)?;
         let input = hash.map_or_else(|| Input::Kept(vec![]), |hash| Input::Hashed(Digesting::of(hash)));
-        Ok(Signing { key, scheme, pss, input, multipart: false })
+        Ok(Signing { key, scheme, settings, input, multipart: false })
     }
 
     /// Bytes of the signature.
@@ -150,15 +157,21 @@ impl Signing {
     pub fn finish(self, core: u32) -> Result<(SignOrder, Vec<u8>), Error> {
         let (hash, input) = match self.input {
             Input::Hashed(digesting) => (Some(digesting.hash), digesting.finish()),
-            Input::Kept(kept) => prepare(self.scheme, &self.key.public, self.pss, kept)?,
+            Input::Kept(kept) => prepare(self.scheme, &self.key.public, &self.settings, kept)?,
+        };
+        let (pss, context) = match self.settings {
+            Settings::Pss(pss) => (Some(pss), None),
+            Settings::MlDsa(settings) => (None, Some(settings.context).filter(|context| !context.is_empty())),
+            Settings::Nothing => (None, None),
         };
         let order = SignOrder {
             core,
             key: self.key.record.id.clone(),
             mechanism: self.scheme.name(),
             hash: hash.map(Hash::name),
-            salt_length: self.pss.map(|pss| pss.salt_length),
-            mgf_hash: self.pss.map(|pss| pss.mgf_hash.name()),
+            salt_length: pss.map(|pss| pss.salt_length),
+            mgf_hash: pss.map(|pss| pss.mgf_hash.name()),
+            context,
         };
         Ok((order, input))
     }
@@ -175,18 +188,23 @@ impl Signing {
 fn prepare(
     scheme: Scheme,
     key: &PublicKey,
-    pss: Option<PssSettings>,
+    settings: &Settings,
     input: Vec<u8>,
 ) -> Result<(Option<Hash>, Vec<u8>), Error> {
-    match (scheme, pss) {
+    let digest_of = |hash: Hash, input: Vec<u8>| match input.len() == hash.length() {
+        true => Ok((Some(hash), input)),
+        false => Err(Error::DataLenRange),
+    };
+    match (scheme, settings) {
         (Scheme::Pkcs1, _) => Ok(match digest_info::parse(&input) {
             Some((hash, digest)) => (Some(hash), digest.to_vec()),
             None => (None, input),
         }),
-        (Scheme::Pss, Some(pss)) if input.len() == pss.hash.length() => Ok((Some(pss.hash), input)),
+        (Scheme::Pss, Settings::Pss(PssSettings { hash, .. })) => digest_of(*hash, input),
+        (Scheme::HashMlDsa, Settings::MlDsa(MlDsaSettings { hash: Some(hash), .. })) => digest_of(*hash, input),
         (Scheme::Ecdsa, _) => ecdsa_input(key, input).map(|input| (None, input)),
-        (Scheme::Eddsa, _) => Ok((None, input)),
-        (Scheme::Pss, _) => Err(Error::DataLenRange),
+        (Scheme::Eddsa | Scheme::MlDsa, _) => Ok((None, input)),
+        (Scheme::Pss | Scheme::HashMlDsa, _) => Err(Error::DataLenRange),
     }
 }
 
@@ -208,12 +226,12 @@ mod tests {
     use crate::key::tests::{ec_key, edwards_key, rsa_key};
 
     fn signing(key: Key, kind: CK_MECHANISM_TYPE) -> Signing {
-        Signing::start(Arc::new(key), kind, &[]).unwrap()
+        Signing::start(Arc::new(key), kind, &Parameter::default()).unwrap()
     }
 
     #[test]
     fn a_mechanism_must_fit_the_key() {
-        let start = |key, kind| Signing::start(Arc::new(key), kind, &[]).unwrap_err();
+        let start = |key, kind| Signing::start(Arc::new(key), kind, &Parameter::default()).unwrap_err();
         assert_eq!(start(ec_key(), CKM_SHA256_RSA_PKCS), Error::KeyTypeInconsistent);
         assert_eq!(start(rsa_key(), CKM_EDDSA), Error::KeyTypeInconsistent);
         assert_eq!(start(ec_key(), CKM_SHA256), Error::MechanismInvalid);
@@ -259,7 +277,7 @@ mod tests {
     fn pss_digests_must_have_their_length() {
         let numbers = [CKM_SHA256, CKG_MGF1_SHA256, 32];
         let parameter: Vec<u8> = numbers.into_iter().flat_map(CK_ULONG::to_ne_bytes).collect();
-        let start = || Signing::start(Arc::new(rsa_key()), CKM_RSA_PKCS_PSS, &parameter).unwrap();
+        let start = || Signing::start(Arc::new(rsa_key()), CKM_RSA_PKCS_PSS, &parameter.as_slice().into()).unwrap();
         let (mut long, mut right) = (start(), start());
         long.update(&[1; 33]).unwrap();
         right.update(&[1; 32]).unwrap();

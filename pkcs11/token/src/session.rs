@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use privyseal_sys::*;
 
+use crate::cipher::Ciphering;
 use crate::error::Error;
 use crate::find::Find;
 use crate::lock::lock;
+use crate::messages::Messages;
 use crate::operation::{Digesting, Signing};
 use crate::token::Token;
 
@@ -18,7 +20,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct Session {
     pub token: Arc<Token>,
-    rw: bool,
+    pub rw: bool,
     pub operations: Mutex<Operations>,
 }
 
@@ -29,6 +31,18 @@ pub struct Operations {
     pub sign: Option<Signing>,
     pub verify: Option<Signing>,
     pub digest: Option<Digesting>,
+    pub encrypt: Option<Ciphering>,
+    pub decrypt: Option<Ciphering>,
+    pub verify_signature: Option<(Signing, Vec<u8>)>,
+    pub message_sign: Option<Messages>,
+    pub message_verify: Option<Messages>,
+}
+
+impl Operations {
+    /// Whether an operation is under way whose state could be asked for.
+    pub fn any(&self) -> bool {
+        self.sign.is_some() || self.verify.is_some() || self.digest.is_some()
+    }
 }
 
 impl Session {
@@ -70,14 +84,16 @@ impl Sessions {
         lock(&self.0).open.get(&handle).cloned().ok_or(Error::SessionHandleInvalid)
     }
 
-    /// Closes a session. With the token's last one the login ends (PKCS #11 v2.40, section 5.6).
-    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(), Error> {
+    /// Closes a session. With the token's last one the login ends (PKCS #11 v2.40, section 5.6); the answer is the slot and
+    /// whether this was so.
+    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(CK_SLOT_ID, bool), Error> {
         let mut table = lock(&self.0);
-        let session = table.open.remove(&handle).ok_or(Error::SessionHandleInvalid)?;
-        if !table.open.values().any(|other| other.token.slot == session.token.slot) {
-            session.token.forget_login();
+        let token = table.open.remove(&handle).ok_or(Error::SessionHandleInvalid)?.token.clone();
+        let last = !table.open.values().any(|other| other.token.slot == token.slot);
+        if last {
+            token.forget_login();
         }
-        Ok(())
+        Ok((token.slot, last))
     }
 
     /// Closes all sessions with a slot.

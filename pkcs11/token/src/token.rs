@@ -96,6 +96,11 @@ impl Token {
         lock(&self.credentials).as_ref().map(|credentials| credentials.ticket.clone())
     }
 
+    /// The PIN of the login.
+    pub fn pin(&self) -> Option<Secret> {
+        lock(&self.credentials).as_ref().map(|credentials| credentials.pin.clone())
+    }
+
     /// Logs in and keeps the ticket. The answer is how many keys the PIN opens.
     pub fn login(&self, appliance: &Appliance, pin: Secret) -> Result<u32, LoginError> {
         let _one_at_a_time = lock(&self.logging_in);
@@ -112,7 +117,7 @@ impl Token {
         lock(&self.credentials).take().map(|credentials| credentials.ticket)
     }
 
-    /// Signs. With `authorised` the ticket goes along; one that has ended is renewed once.
+    /// Signs. With `authorised` the ticket goes along.
     pub fn sign(
         &self,
         appliance: &Appliance,
@@ -120,11 +125,21 @@ impl Token {
         input: &[u8],
         authorised: bool,
     ) -> Result<Vec<u8>, RemoteError> {
+        self.with_ticket(appliance, authorised, |ticket| appliance.sign(order, input, ticket))
+    }
+
+    /// Does what may need a ticket. With `authorised` the login's goes along; one that has ended is renewed once.
+    pub fn with_ticket<T>(
+        &self,
+        appliance: &Appliance,
+        authorised: bool,
+        request: impl Fn(Option<&Secret>) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
         let ticket = if authorised { self.ticket() } else { None };
-        match (appliance.sign(order, input, ticket.as_ref()), ticket) {
+        match (request(ticket.as_ref()), ticket) {
             (Err(error), Some(ended)) if error.problem() == Some("ticket-invalid") => {
                 let renewed = self.renew(appliance, &ended, error)?;
-                appliance.sign(order, input, Some(&renewed))
+                request(Some(&renewed))
             }
             (answer, _) => answer,
         }
