@@ -238,6 +238,26 @@ def test_7_the_engine_tells_the_public_key(host: Host, uri: str, public_key: Pat
     assert (host.directory / "exported.pem").read_text() == public_key.read_text()
 
 
+def test_6_beside_keys_that_the_engine_does_not_know(
+    appliance: Appliance, host: Host, new_host: Callable[..., Host]
+) -> None:
+    """Ed25519 and ML-DSA keys in the same core: libp11 0.4.12 gives up on every key when it is shown one of them."""
+    core = appliance.api("POST", "/cores", {"name": "mixed"}).json()["number"]
+    appliance.add_user("mixer")
+    appliance.add_rule("mixer", core=core)
+    for label, key_type in (("first", "ed25519"), ("mixed", "ec:P-256"), ("last", "ml-dsa-44")):
+        appliance.add_key(label, key_type, core=core)
+    mixed = new_host(appliance, user="mixer", core=core)
+    (mixed.directory / "mydata").write_bytes((host.directory / "mydata").read_bytes())
+    sign = ["openssl", "dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-out", "mydata.sig", "-sign"]
+    mixed.run(*sign, f"pkcs11:token=mixed;object=mixed?pin-value={PIN}", "mydata")
+    public = mixed.directory / "mixed.pem"
+    public.write_text(appliance.api("GET", f"/cores/{core}/keys/mixed/public.pem", user="mixer").text)
+    assert_verifies(mixed, public, "mydata.sig")
+    shown = mixed.run("pkcs11-tool", "--module", mixed.module, "--login", "--pin", PIN, "-O", "--type", "privkey").stdout
+    assert shown.count("Private Key Object") == 3  # other programs see them all
+
+
 def test_6_a_large_message_is_hashed_on_the_host(appliance: Appliance, host: Host) -> None:
     """A mechanism with a hash takes a file that is longer than any request may be: only its digest travels."""
     (host.directory / "large").write_bytes(os.urandom(1024) * 5 * 1024)

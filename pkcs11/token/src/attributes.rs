@@ -150,22 +150,34 @@ fn bits(modulus: &[u8]) -> CK_ULONG {
 
 /// What a find wants: every attribute with exactly this value. An empty template wants all objects.
 #[derive(Clone, Debug, Default)]
-pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
+pub struct Template {
+    wanted: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>,
+    /// Whether keys are passed over that OpenSSL's engine cannot use.
+    for_the_engine: bool,
+}
 
 impl Template {
     /// Takes the attributes over as the program gave them.
     pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Template {
-        Template(attributes)
+        Template { wanted: attributes, for_the_engine: false }
+    }
+
+    /// The same for OpenSSL's engine. Its libp11 0.4.12 and older (Debian 11 and 12) ask for all keys of a class, by
+    /// that alone, and give up on every one of them when one is neither RSA nor EC.
+    pub fn for_the_engine(self) -> Template {
+        let for_the_engine = self.wanted.len() == 1 && self.wanted(CKA_CLASS).is_some();
+        Template { for_the_engine, ..self }
     }
 
     /// Whether the object has all the wanted values.
     pub fn matches(&self, key: &Key, class: Class) -> bool {
-        self.0.iter().all(|(kind, wanted)| value(key, class, *kind).is_ok_and(|found| found == *wanted))
+        let usable = !self.for_the_engine || matches!(key.public, PublicKey::Rsa { .. } | PublicKey::Ec { .. });
+        usable && self.wanted.iter().all(|(kind, wanted)| value(key, class, *kind).is_ok_and(|found| found == *wanted))
     }
 
     /// Whether an object that is nothing but its attributes has all the wanted values.
     pub fn matches_plain(&self, object: &Plain) -> bool {
-        self.0.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
+        self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
     }
 
     /// Whether it can match no key at all, for example because it wants certificates.
@@ -193,7 +205,7 @@ impl Template {
     }
 
     fn wanted(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
-        self.0.iter().find(|(listed, _)| *listed == kind).map(|(_, value)| &value[..])
+        self.wanted.iter().find(|(listed, _)| *listed == kind).map(|(_, value)| &value[..])
     }
 }
 
@@ -259,5 +271,16 @@ mod tests {
         let of_sessions = Template::new(vec![(CKA_TOKEN, truth(false))]);
         assert!(certificates.is_hopeless() && of_sessions.is_hopeless());
         assert!(!Template::default().is_hopeless());
+    }
+
+    #[test]
+    fn the_engine_is_shown_keys_that_it_can_use() {
+        let of_class = Template::new(vec![(CKA_CLASS, ulong(CKO_PRIVATE_KEY))]);
+        let by_label = Template::new(vec![(CKA_CLASS, ulong(CKO_PRIVATE_KEY)), (CKA_LABEL, b"release".to_vec())]);
+        for template in [of_class.clone(), by_label.clone(), by_label.for_the_engine()] {
+            assert!(template.matches(&edwards_key(), Class::Private));
+        }
+        assert!(!of_class.clone().for_the_engine().matches(&edwards_key(), Class::Private));
+        assert!(of_class.for_the_engine().matches(&ec_key(), Class::Private));
     }
 }

@@ -25,6 +25,8 @@ pub struct Module {
     slots: Slots,
     pub(crate) sessions: Sessions,
     pub(crate) session_objects: SessionObjects,
+    /// Whether OpenSSL's engine is in this process.
+    pub(crate) engine: bool,
 }
 
 impl Module {
@@ -34,7 +36,7 @@ impl Module {
         let (configuration, log) = configured();
         let appliance = configuration.map(|found| Arc::new(Appliance::new(found, log.clone())));
         let (slots, sessions, session_objects) = (Slots::default(), Sessions::default(), SessionObjects::default());
-        Module { appliance: Mutex::new(appliance), log, slots, sessions, session_objects }
+        Module { appliance: Mutex::new(appliance), log, slots, sessions, session_objects, engine: is_the_engine_here() }
     }
 
     /// Ends everything without the network. A call that is under way in another thread ends with an error of its own.
@@ -222,6 +224,12 @@ impl Module {
         }
         self.slots.token(slot).ok_or(Error::SlotIdInvalid)
     }
+}
+
+/// Whether this process has loaded OpenSSL's PKCS #11 engine, a file `engines-…/pkcs11.so`.
+fn is_the_engine_here() -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().any(|line| line.ends_with("/pkcs11.so") && line.contains("/engines-"))
 }
 
 /// The configuration, if there is one that can be used, and the log with what is wrong with it.

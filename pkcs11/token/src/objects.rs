@@ -52,6 +52,7 @@ impl Module {
             return Err(Error::OperationActive);
         }
         let (token, appliance) = (&session.token, self.appliance()?);
+        let template = if self.engine { template.for_the_engine() } else { template };
         let (logged_in, others) = (token.is_logged_in(), self.session_objects(&session, &template));
         let find = Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
         operations.find = Some(find.map_err(|error| self.refused("find", error))?);

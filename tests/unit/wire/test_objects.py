@@ -39,6 +39,7 @@ def made(object_class: ObjectClass, value: bytes, **more: Any) -> StoredObject:
         (ObjectClass.PUBLIC_KEY, SPKI, {"object_id": ""}),
         (ObjectClass.DATA, b"", {"label": "", "application": "app", "oid": "1.3.6.1.4.1"}),
     ],
+    ids=range(3),
 )
 def test_what_is_right(object_class: ObjectClass, value: bytes, more: dict[str, str]) -> None:
     """It is given back as it is."""
@@ -56,6 +57,7 @@ def test_what_is_right(object_class: ObjectClass, value: bytes, more: dict[str, 
         (ObjectClass.PUBLIC_KEY, SPKI, {"oid": "1.2"}, {"class"}),
         (ObjectClass.DATA, b"", {"object_id": "AB"}, {"object_id"}),
     ],
+    ids=range(6),
 )
 def test_every_wrong_field_is_named(
     object_class: ObjectClass, value: bytes, more: dict[str, str], wrong: set[str]
