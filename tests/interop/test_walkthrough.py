@@ -254,7 +254,9 @@ def test_6_beside_keys_that_the_engine_does_not_know(
     public = mixed.directory / "mixed.pem"
     public.write_text(appliance.api("GET", f"/cores/{core}/keys/mixed/public.pem", user="mixer").text)
     assert_verifies(mixed, public, "mydata.sig")
-    shown = mixed.run("pkcs11-tool", "--module", mixed.module, "--login", "--pin", PIN, "-O", "--type", "privkey").stdout
+    shown = mixed.run(
+        "pkcs11-tool", "--module", mixed.module, "--login", "--pin", PIN, "-O", "--type", "privkey"
+    ).stdout
     assert shown.count("Private Key Object") == 3  # other programs see them all
 
 

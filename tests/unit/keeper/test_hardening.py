@@ -1,6 +1,7 @@
 """What a kernel does not have is reported as not in force, and nothing fails. The rest is tested in real keepers."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -37,12 +38,37 @@ def test_an_unknown_machine_has_no_filter(monkeypatch: pytest.MonkeyPatch) -> No
     """Numbers of system calls are the machine's own."""
     monkeypatch.setattr(hardening.platform, "machine", lambda: "vax")
     assert hardening.forbid_network_and_programs() is False
+    assert hardening.forbid_calling_out(network=False) is False
 
 
 def test_a_kernel_without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is told, and warns."""
     monkeypatch.setattr(hiding, "_libc", Kernel(-1))
     assert hiding.hide(ROOT / "README.md") is False
+    assert hiding.forbid_connecting() is False
+
+
+def test_a_kernel_with_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is asked, where the tests' own kernel has none: the real one is tried in test_hiding."""
+    for ask in (lambda: hiding.hide(ROOT / "README.md"), hiding.forbid_connecting):
+        descriptor = os.open("/dev/null", os.O_RDONLY)
+        monkeypatch.setattr(hiding, "_libc", Kernel(descriptor))
+        assert ask() is False  # it refused the last step
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+def test_a_worker_that_may_use_the_network() -> None:
+    """For a database on another machine: no programs, no tracing, and sockets of all kinds."""
+    words = (
+        "import os, socket; from privyseal.keeper import hardening\n"
+        "assert hardening.deny_new_privileges() and hardening.forbid_calling_out(network=True)\n"
+        "socket.socket(socket.AF_INET).close()\n"
+        "try: os.execv('/bin/true', ['true'])\n"
+        "except PermissionError: print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "refused\n"
 
 
 def test_a_worker_gives_up_what_reads_the_keeper() -> None:

@@ -58,7 +58,7 @@ async def serving(folder: Path) -> AsyncIterator[Place]:
         place = Place(listener.getsockname()[1], ssl.create_default_context(cafile=tls.ca), stack)
         config = uvicorn.Config(
             place, interface="asgi3", proxy_headers=False, http=LimitedProtocol, ws="none", lifespan="off",
-            log_config=None, ssl_certfile=tls.certificate, ssl_keyfile=tls.key, timeout_graceful_shutdown=1,
+            log_config=None, ssl_certfile=tls.certificate, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -78,7 +78,11 @@ def test_a_representative_stands_for_its_message() -> None:
     """A caller who hashes a large message by itself (FIPS 204, algorithm 7, line 6) gets a signature of the message."""
     hasher = mldsa.MLDSAMuHasher(PRIVATE.public_key(), b"context")
     hasher.update(b"a large message")
-    signature = signed(Scheme(Mechanism.ML_DSA, mu=True), hasher.finalize())
+    representative = Scheme(Mechanism.ML_DSA, mu=True)
+    mu = hasher.finalize()
+    signature = signed(representative, mu)
+    assert is_valid(representative, mu, signature)
+    assert not is_valid(representative, mu[::-1], signature)
     assert is_valid(Scheme(Mechanism.ML_DSA, context=b"context"), b"a large message", signature)
 
 
