@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from privyseal.errors import ConfigurationError
+
 _CA_DAYS = 3650
 _LEAF_DAYS = 397
 _RENEW_DAYS = 30
@@ -63,7 +65,7 @@ class TLSFiles:
                 return False
             with self._alone():
                 _make_leaf(self, _names(certificate))
-        except (OSError, ValueError):  # somebody is copying a file to here
+        except (OSError, ValueError, ConfigurationError):  # somebody is copying a file to here
             return False
         return True
 
@@ -174,8 +176,14 @@ def _make_ca(files: TLSFiles) -> None:
 
 
 def _make_leaf(files: TLSFiles, names: Sequence[x509.GeneralName]) -> None:
-    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
-    ca_key = serialization.load_pem_private_key(files.ca_key.read_bytes(), None)
+    try:
+        ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+        ca_key = serialization.load_pem_private_key(files.ca_key.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the appliance's TLS authority cannot be read ({files.ca} and {files.ca_key}); put both back from a "
+            f"backup, or remove {files.ca.parent}: then hosts have to trust the new one that is made"
+        ) from error
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - _make_ca wrote it
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(socket.gethostname()[:64]), ca.subject, key.public_key(), _LEAF_DAYS)

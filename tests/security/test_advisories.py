@@ -302,11 +302,12 @@ def test_nothing_but_tls_is_spoken(pair: Appliance) -> None:
 
 
 def test_without_its_tls_key_it_does_not_serve(new_appliance: Callable[..., Appliance]) -> None:
-    """It ends with an error, and nothing listens where it was."""
+    """Where it can make no new one either, it ends with an error, and nothing listens where it was."""
     appliance = new_appliance()
     assert appliance.stop() == 0
-    (appliance.data / "tls" / "server.key").write_bytes(b"no key")
-    with pytest.raises(RuntimeError, match="did not come up"):
+    for name in ("server.pem", "ca.key"):
+        (appliance.data / "tls" / name).write_bytes(b"no key")
+    with pytest.raises(RuntimeError, match="TLS authority cannot be read"):
         appliance.start()
     assert appliance.process is not None
     assert appliance.process.wait() != 0

@@ -274,7 +274,7 @@ def test_a_rule_by_tag_lets_keys_with_it_be_made(place: Appliance) -> None:
     made = rule(place, "key:generate", user="bob", tag="team=bob")
     body = {"label": "bobs", "type": "ec:P-256"}
     problem(place.api("POST", "/cores/2/keys", body, user="bob", check=False), 403, "access-refused")
-    assert make(place, "bobs", "team=bob", user="bob")["operations"] == ["key:generate", "key:read"]
+    assert make(place, "bobs", "team=bob", user="bob")["operations"] == ["key:generate", "key:read", "verify"]
     place.api("DELETE", f"/rules/{made['number']}")
 
 

@@ -76,7 +76,11 @@ def test_change_and_remove(appliance: Appliance, core: str) -> None:
     assert (changed["label"], changed["value"], changed["application"]) == ("web data 2", text_of(b"new"), "app")
     appliance.api("DELETE", f"{core}/{made['id']}", user="keeper-of-objects")
     assert appliance.api("GET", f"{core}/{made['id']}", check=False).status_code == 404
-    events = appliance.api("GET", "/audit/events?after=0&limit=1000").json()["events"]
+    events: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = appliance.api("GET", f"/audit/events?after={after}&limit=1000").json()
+        events, after = events + page["events"], page["next"]
     mine = [one["operation"] for one in events if one["key"] == made["id"] and one["outcome"] == "done"]
     assert mine == ["object:create", "object:update", "object:destroy"]
 

@@ -33,8 +33,11 @@ HIDDEN = "a-label-that-few-may-read"
 SOAK = bool(os.environ.get("PRIVYSEAL_SOAK"))
 CHECKS = [not_a_server_error, content_type_conformance, status_code_conformance, response_schema_conformance]
 SCHEMA = schemathesis.openapi.from_dict(api.framework().openapi())
-LOCK = "POST /api/v1/lock"  # after which everything else would be 503
-OPERATIONS = {one.ok().label: one.ok() for one in SCHEMA.get_all_operations() if one.ok().label != LOCK}
+ELSEWHERE = {
+    "POST /api/v1/lock": "everything after it would be 503",
+    "POST /api/v1/restore": "its body is a file, of which Schemathesis makes none; test_merge sends broken ones",
+}
+OPERATIONS = {one.ok().label: one.ok() for one in SCHEMA.get_all_operations() if one.ok().label not in ELSEWHERE}
 
 
 @pytest.fixture(scope="module")
