@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from privyseal.errors import UnavailableError
+from privyseal.errors import ConfigurationError, UnavailableError
 from privyseal.model.access import Operation
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.manage import change, require_role
@@ -71,7 +71,7 @@ async def _put(appliance: Appliance, caller: Caller, act: Act, reason: str, writ
     def work(_: object) -> InForce:
         try:
             write()
-        except OSError as error:
+        except (OSError, ConfigurationError) as error:
             raise UnavailableError(f"the certificate cannot be written: {error.strerror}") from error
         return _in_force(served.files, served.files.chain())
 
