@@ -19,26 +19,28 @@ from privyseal.keeper.hiding import forbid_connecting, hide
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, load, nothing_yet
 from privyseal.operations.rotate_domain_key import drive
+from privyseal.orders import heard
 from privyseal.rest import api
 from privyseal.rest.doors import Server
 from privyseal.rest.limits import LimitedProtocol
+from privyseal.rest.marks import Marked
 from privyseal.rest.mutual_tls import MutualTLS
+from privyseal.served_tls import ServedTLS
 from privyseal.store import appliance as appliance_rows
 from privyseal.store.bell import Bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
-from privyseal.telemetry.metrics import Metrics
+from privyseal.telemetry.metrics import RELOADS, Metrics
 from privyseal.tls import TLSFiles
 
 _log = logging.getLogger("privyseal.worker")
 _STOP_SECONDS = 5
 _MEASURE_SECONDS = 1.0
+_ORDERS = 65536  # bytes; what the supervisor says at once is far less
 
 
 @contextlib.asynccontextmanager
-async def open_appliance(
-    database: str, keeper: Path, metrics: Metrics | None = None, certificate: Path | None = None
-) -> AsyncIterator[Appliance]:
+async def open_appliance(database: str, keeper: Path, metrics: Metrics | None = None) -> AsyncIterator[Appliance]:
     """Open everything that operations work with; close it in the other order."""
     store = Store(database)
     with store.read() as connection:
@@ -47,7 +49,7 @@ async def open_appliance(
     client = KeeperClient(keeper)
     recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"), client.recorded)
     snapshot = nothing_yet() if node is None else load(store)
-    appliance = Appliance(node or "", store, client, recorder, snapshot, metrics, certificate)
+    appliance = Appliance(node or "", store, client, recorder, snapshot, metrics)
     background = [asyncio.create_task(work) for work in (_measure(appliance), drive(appliance))]
     try:
         yield appliance
@@ -60,8 +62,10 @@ async def open_appliance(
 
 
 async def _measure(appliance: Appliance) -> None:
-    """Publish how much waits in this worker, so that any worker can tell."""
+    """Publish how much waits in this worker, so that any worker can tell; serve a certificate that was renewed."""
     while True:
+        if appliance.tls is not None:
+            appliance.tls.look()
         appliance.metrics.set("privyseal_recorder_queue", appliance.recorder.waiting)
         appliance.metrics.set("privyseal_keeper_queue", appliance.keeper.waiting)
         appliance.metrics.set("privyseal_workers", 1)
@@ -78,11 +82,13 @@ async def _work(
     access_log: bool,
 ) -> None:
     metrics, bell = shared
-    async with open_appliance(database, keeper, metrics, tls.certificate) as appliance:
+    async with open_appliance(database, keeper, metrics) as appliance:
         appliance.kept_files, appliance.bell = (tls.ca, tls.ca_key), bell
-        mutual_tls = MutualTLS.of(appliance, tls.certificate, tls.key)
+        front = api.build(appliance, access_log=access_log)
+        mutual_tls = MutualTLS.of(appliance, tls.certificate)
+        appliance.tls = ServedTLS(tls, mutual_tls.renew)
         config = uvicorn.Config(
-            api.build(appliance, access_log=access_log),
+            front,
             http=LimitedProtocol,
             ws="none",
             lifespan="off",
@@ -96,7 +102,7 @@ async def _work(
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         server = Server(config)
-        asyncio.get_running_loop().add_reader(0, _stop, server, appliance.keeper)  # the supervisor is gone
+        asyncio.get_running_loop().add_reader(0, _hear, server, front, appliance)
         gc.freeze()  # what is here now stays; the collector need not walk through it again and again
         gc.set_threshold(10_000, 50, 50)
         background = [asyncio.create_task(work) for work in (upkeep.run(appliance), mutual_tls.follow())]
@@ -105,9 +111,18 @@ async def _work(
             task.cancel()
 
 
-def _stop(server: uvicorn.Server, keeper: KeeperClient) -> None:
-    server.should_exit = True
-    keeper.expect_no_other()
+def _hear(server: uvicorn.Server, front: Marked, appliance: Appliance) -> None:
+    """Do what the supervisor says; end when it is gone."""
+    data = os.read(0, _ORDERS)
+    for reload in heard(data):
+        front.access_log = reload.access_log
+        if appliance.tls is not None:
+            appliance.tls.look()
+        appliance.metrics.count(RELOADS)
+    if not data:
+        server.should_exit = True
+        appliance.keeper.expect_no_other()
+        asyncio.get_running_loop().remove_reader(0)
 
 
 def main() -> None:

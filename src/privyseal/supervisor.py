@@ -39,10 +39,12 @@ from privyseal.operations.provision import (
     try_key_file,
     unlock_with_key_file,
 )
-from privyseal.operations.publish_checkpoints import Destinations, Publisher
+from privyseal.operations.publish_checkpoints import Publisher
 from privyseal.operations.restore import Progress, check, marked, restore
 from privyseal.operations.take_checkpoint import audit_key
 from privyseal.operations.watch_clock import latest_event, record_set_back
+from privyseal.orders import Reload, order
+from privyseal.settings import Options, Reread, renewed
 from privyseal.state import State
 from privyseal.store.bell import make_bell
 from privyseal.store.store import Store
@@ -50,7 +52,7 @@ from privyseal.telemetry import logs
 from privyseal.telemetry.cells import make_file
 from privyseal.telemetry.clock import Clock, synchronised
 from privyseal.telemetry.logs import format_of
-from privyseal.telemetry.metrics import SET_BACK, SYNCHRONISED, Metrics
+from privyseal.telemetry.metrics import RELOADS, SET_BACK, SYNCHRONISED, Metrics
 from privyseal.telemetry.notify import Notifier
 from privyseal.tls import TLSFiles, write_private
 from privyseal.wire.backups import Header
@@ -61,34 +63,9 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _CLOCK_SECONDS = 10.0
+_RELOAD_SECONDS = 5.0
 _OURS = ("PRIVYSEAL_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_")  # what children need not know
 _UP = frozenset(state.value for state in State)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `privyseal serve` was asked for.
-
-    Attributes:
-        database: a URL, or None for SQLite in the data directory.
-        workers: API processes.
-        key_file: what unlocks; None for `unlock.key` in the data directory.
-        log_format: `json` or `text`; None for text on a terminal.
-        access_log: whether workers log every request.
-        provision: whether an empty database becomes an appliance by itself.
-        checkpoints: where they are sent.
-    """
-
-    data: Path
-    host: str
-    port: int
-    database: str | None
-    workers: int
-    key_file: Path | None = None
-    log_format: str | None = None
-    access_log: bool = False
-    provision: bool = True
-    checkpoints: Destinations = field(default_factory=Destinations)
 
 
 @dataclass(slots=True)
@@ -105,6 +82,7 @@ class Supervisor:
     """One appliance's processes."""
 
     options: Options
+    reread: Reread
     place: Place
     store: Store
     tls: TLSFiles
@@ -117,7 +95,9 @@ class Supervisor:
     clock: Clock = field(default_factory=Clock)
     clock_at: float = 0.0
     children: list[Child] = field(default_factory=list)
+    publisher: Publisher | None = None
     stopping: bool = False
+    reloading: bool = False
 
     def start_keeper(self) -> None:
         """Start the keeper and open the domain key with the key file, or make both at the first start."""
@@ -162,28 +142,72 @@ class Supervisor:
             for child in self.children:
                 if child.process.poll() is not None and not self.stopping:
                     self._restart(child)
-            self._look_at_clock()
+            if self.reloading:
+                self._reload()
+            self._look_at_clock_and_certificate()
             self.notifier.alive()
             time.sleep(_POLL_SECONDS)
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
         """Send checkpoints outside for a while, if that is wanted."""
-        publisher = Publisher(self.store, self.place.keeper, self.options.checkpoints)
-        if self.options.checkpoints:
-            publisher.start()
+        self._start_publishing()
         try:
             yield
         finally:
-            publisher.stop()
+            self._stop_publishing()
+
+    def _start_publishing(self) -> None:
+        if self.options.checkpoints:
+            self.publisher = Publisher(self.store, self.place.keeper, self.options.checkpoints)
+            self.publisher.start()
+
+    def _stop_publishing(self) -> None:
+        if self.publisher is not None:
+            self.publisher.stop()
+            self.publisher = None
+
+    def _reload(self) -> None:
+        """Read configuration and certificate anew, and tell the workers. What is wrong with them changes nothing."""
+        self.reloading = False
+        self.notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._renew_options(self.reread())
+            self.tls.prepare(_extra_names(self.options))
+        except (ConfigurationError, OSError) as error:
+            _log.warning("the reload changed nothing: %s", error)
+        self._tell_workers()
+        self.notifier.say("READY=1", f"STATUS=answering with {self.options.workers} workers")
+
+    def _renew_options(self, wanted: Options) -> None:
+        before = self.options
+        self.options, fixed = renewed(before, wanted)
+        if fixed:
+            _log.warning("changed, but in force only after a new start: %s", ", ".join(fixed))
+        if self.options.checkpoints != before.checkpoints:
+            self._stop_publishing()
+            self._start_publishing()
+
+    def _tell_workers(self) -> None:
+        """Let every worker look at its certificate and settings; wait until they have, but not for ever."""
+        heard = self.metrics.total().get(RELOADS, 0)
+        workers = self.children[1:]
+        for child in workers:
+            order(child.process, Reload(self.options.access_log))
+        deadline = time.monotonic() + _RELOAD_SECONDS
+        while self.metrics.total().get(RELOADS, 0) < heard + len(workers) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        _log.info("reloaded")
 
     def compare_clock_with_record(self) -> None:
         """Find out whether the clock was set back while nothing ran."""
         self._was_set_back(self.clock.behind(latest_event(self.store)))
 
-    def _look_at_clock(self) -> None:
+    def _look_at_clock_and_certificate(self) -> None:
         if time.monotonic() < self.clock_at:
             return
+        if self.tls.renew_if_due():
+            _log.info("the TLS certificate is renewed: it would have ended soon")
         self.clock_at = time.monotonic() + _CLOCK_SECONDS
         known = synchronised()
         if known is not None:
@@ -244,14 +268,19 @@ class Supervisor:
         return _spawn(words, (descriptor, self.shared, self.bell), {"PRIVYSEAL_DATABASE": database_url(self.options)})
 
 
-def serve(options: Options) -> int:
-    """Run an appliance until SIGTERM or SIGINT; gives the exit status. Raises ConfigurationError."""
+def serve(options: Options, reread: Reread | None = None) -> int:
+    """Run an appliance until SIGTERM or SIGINT; gives the exit status. Raises ConfigurationError.
+
+    SIGHUP is a reload with what `reread` gives; None means that there is nothing to read anew. On a terminal it means
+    that the terminal is gone, and ends the appliance.
+    """
     logs.set_up(options.log_format, "supervisor")
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(options.data), contextlib.ExitStack() as stack:
-        supervisor = _prepare(options, stack)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(supervisor, "stopping", True))
+        supervisor = _prepare(options, reread or (lambda: options), stack)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            word = "reloading" if number == signal.SIGHUP and not sys.stdin.isatty() else "stopping"
+            signal.signal(number, lambda *_, word=word: setattr(supervisor, word, True))
         stack.callback(supervisor.stop)
         supervisor.start_keeper()
         supervisor.compare_clock_with_record()
@@ -298,14 +327,14 @@ def database_url(options: Options) -> str:
     return options.database or f"sqlite:///{options.data.absolute() / 'privyseal.db'}"
 
 
-def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
+def _prepare(options: Options, reread: Reread, stack: contextlib.ExitStack) -> Supervisor:
     os.umask(0o077)
     store = Store(database_url(options))
     stack.callback(store.close)
     store.migrate()
     settle(store)
     tls = TLSFiles(options.data / "tls")
-    tls.prepare([] if options.host in ("0.0.0.0", "::") else [options.host])  # noqa: S104 - compared, not bound
+    tls.prepare(_extra_names(options))
     listener = stack.enter_context(_listen(options.host, options.port))
     keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
@@ -314,7 +343,11 @@ def _prepare(options: Options, stack: contextlib.ExitStack) -> Supervisor:
     for descriptor in (shared, bell):
         stack.callback(os.close, descriptor)
     place = Place(options.data, keeper_path, options.key_file)
-    return Supervisor(options, place, store, tls, listener, keeper_listener, shared, bell, Metrics(shared))
+    return Supervisor(options, reread, place, store, tls, listener, keeper_listener, shared, bell, Metrics(shared))
+
+
+def _extra_names(options: Options) -> list[str]:
+    return [] if options.host in ("0.0.0.0", "::") else [options.host]  # noqa: S104 - compared, not bound
 
 
 @contextlib.contextmanager
@@ -415,10 +448,14 @@ def _wait_until_ready(supervisor: Supervisor) -> bool:
 
 
 def _is_ready(supervisor: Supervisor) -> bool:
-    context = ssl.create_default_context(cafile=supervisor.tls.ca)
-    host, port = _own_address(supervisor)
-    connection = http.client.HTTPSConnection(host, port, context=context, timeout=2)
+    """Ask over TLS. The answer counts if the certificate is the one in our file, whatever authority it is from."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(*_own_address(supervisor), context=context, timeout=2)
     try:
+        connection.connect()
+        if connection.sock.getpeercert(binary_form=True) != supervisor.tls.leaf():
+            return False
         connection.request("GET", "/api/v1/health/ready")
         return json.loads(connection.getresponse().read()).get("state") in _UP
     except (OSError, http.client.HTTPException, ValueError):

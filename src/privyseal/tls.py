@@ -4,15 +4,19 @@ The server's certificate is a leaf: rustls refuses one with CA:TRUE. Its subject
 and address, so that no host has to edit /etc/hosts; it is made anew when these change or its end comes near.
 """
 
+import contextlib
 import datetime as dt
 import fcntl
 import ipaddress
 import os
 import socket
+import ssl
 import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,27 +28,94 @@ _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
 class TLSFiles:
-    """The files below DIR/tls: `ca.pem` goes to clients, `ca.key` and `server.key` stay."""
+    """The files below DIR/tls: `ca.pem` goes to clients, `ca.key` and `server.pem` stay.
+
+    `server.pem` has the private key, the certificate and its chain in one, so that they are replaced together.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.ca = folder / "ca.pem"
         self.ca_key = folder / "ca.key"
         self.certificate = folder / "server.pem"
-        self.key = folder / "server.key"
+        self._names = folder / "names"  # those of this machine: workers may not look for them
+        self._lock = folder / "lock"
 
     def prepare(self, extra_names: list[str]) -> None:
-        """Make what is missing, and a new leaf when names have changed or 30 days are left."""
+        """Make what is missing, and a new leaf when names have changed or 30 days are left.
+
+        A certificate from elsewhere stays as it is. One that cannot be read is replaced.
+        """
         self.ca.parent.mkdir(mode=0o700, exist_ok=True)
-        if not self.ca.exists():
-            _make_ca(self)
-        names = local_names() | set(extra_names)
-        if not self.certificate.exists() or _is_stale(self.certificate, names):
-            _make_leaf(self, sorted(names))
+        with self._alone():
+            if not self.ca.exists():
+                _make_ca(self)
+            found = sorted(local_names() | set(extra_names))
+            write_private(self._names, "\n".join(found).encode())
+            names = {_general(name) for name in found}
+            if self._is_stale(names):
+                _make_leaf(self, sorted(names, key=repr))
+
+    def renew_if_due(self) -> bool:
+        """Make a new leaf with the same names if 30 days are left; say whether. One from elsewhere stays."""
+        try:
+            certificate = self.chain()[0]
+            if not self.is_own(certificate) or not _ends_soon(certificate):
+                return False
+            with self._alone():
+                _make_leaf(self, _names(certificate))
+        except (OSError, ValueError):  # somebody is copying a file to here
+            return False
+        return True
+
+    def renew(self) -> None:
+        """Make a new leaf of our own CA now, whatever is in force, for every name found at the start or a reload."""
+        with self._alone():
+            _make_leaf(self, [_general(name) for name in self._names.read_text().split("\n")])
+
+    def replace(self, content: bytes) -> None:
+        """Serve a certificate from elsewhere: PEM of a private key, its certificate and the chain, checked before."""
+        with self._alone():
+            write_private(self.certificate, content)
+
+    def chain(self) -> list[x509.Certificate]:
+        """Give the certificate in the file and those above it. Raises OSError, ValueError."""
+        return x509.load_pem_x509_certificates(self.certificate.read_bytes())
+
+    def leaf(self) -> bytes:
+        """Give the certificate in DER."""
+        return self.chain()[0].public_bytes(serialization.Encoding.DER)
+
+    def is_own(self, certificate: x509.Certificate) -> bool:
+        """Say whether our own CA has issued a certificate."""
+        try:
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(self.ca.read_bytes()))
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
     def fingerprint(self) -> str:
-        """Give `sha256:` and the CA certificate's SHA-256 in hexadecimal."""
-        certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
-        return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
+        """Give `sha256:` and, in hexadecimal, that of the topmost certificate served: the CA's."""
+        return fingerprint(self.chain()[-1])
+
+    def _is_stale(self, names: set[x509.GeneralName]) -> bool:
+        try:
+            certificate = self.chain()[0]
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate)
+        except (OSError, ValueError):  # none yet, one of an older version, or none that could be served
+            return True
+        return self.is_own(certificate) and (_ends_soon(certificate) or set(_names(certificate)) != names)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time write here."""
+        with self._lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Give `sha256:` and a certificate's SHA-256 in hexadecimal."""
+    return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
 
 
 def local_names() -> set[str]:
@@ -102,21 +173,21 @@ def _make_ca(files: TLSFiles) -> None:
     write_private(files.ca, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
-def _make_leaf(files: TLSFiles, names: list[str]) -> None:
+def _make_leaf(files: TLSFiles, names: Sequence[x509.GeneralName]) -> None:
     ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
     ca_key = serialization.load_pem_private_key(files.ca_key.read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - _make_ca wrote it
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(socket.gethostname()[:64]), ca.subject, key.public_key(), _LEAF_DAYS)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = builder.add_extension(authority, critical=False)
     leaf = builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    write_private(files.key, _pem(key))
-    write_private(files.certificate, leaf + files.ca.read_bytes())
+    write_private(files.certificate, _pem(key) + leaf + files.ca.read_bytes())
+    files.certificate.with_suffix(".key").unlink(missing_ok=True)  # where older versions kept it
 
 
 def _builder(
@@ -149,11 +220,12 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _is_stale(path: Path, names: set[str]) -> bool:
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    left = certificate.not_valid_after_utc - dt.datetime.now(dt.UTC)
-    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    return left.days < _RENEW_DAYS or set(extension.value) != {_general(name) for name in names}
+def _ends_soon(certificate: x509.Certificate) -> bool:
+    return (certificate.not_valid_after_utc - dt.datetime.now(dt.UTC)).days < _RENEW_DAYS
+
+
+def _names(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
 
 
 def _general(name: str) -> x509.GeneralName:

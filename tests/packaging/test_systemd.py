@@ -3,7 +3,7 @@
 import ctypes
 import os
 import re
-import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +11,15 @@ from pathlib import Path
 import pytest
 
 from support.appliance import PIN, Appliance
-from support.processes import BIN, ROOT
+from support.processes import BIN, ROOT, base_environment
 
 UNIT = ROOT / "packaging" / "privyseal.service"
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 MOST_EXPOSED = 1.5
 """Of 10; systemd calls up to 2 safe. What is left: network, and system calls that the keeper needs to harden itself."""
 
 _SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # prctl(2); what MemoryDenyWriteExecute= stands for on kernels since 6.3
 
 
-@needs_systemd
 def test_systemd_reads_it_without_a_complaint(tmp_path: Path) -> None:
     """With the program where it is here; an unknown or misspelt setting is a complaint."""
     unit = tmp_path / "privyseal.service"
@@ -31,7 +29,6 @@ def test_systemd_reads_it_without_a_complaint(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@needs_systemd
 def test_it_is_little_exposed() -> None:
     """By systemd's own measure; every line with a cross is one that we know."""
     command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(UNIT)]
@@ -78,3 +75,41 @@ def test_no_memory_is_writable_and_executable(new_appliance: Callable[..., Appli
     for key_type in ("ec:P-256", "rsa:2048", "ed25519"):
         appliance.api("POST", f"/cores/1/keys/{key_type}/sign", {"data": "eA==", "pin": PIN}, user="alice")
     assert appliance.api("GET", "/info").json()["state"] == "operational"
+
+
+def test_the_key_is_a_credential_of_this_machine(new_appliance: Callable[..., Appliance], tmp_path: Path) -> None:
+    """Encrypted as the guide says and decrypted by systemd's own program, read-only where the unit finds it.
+
+    The appliance provisions itself with it and starts again. Under another name or on another machine it does not open.
+    """
+    environment = base_environment() | {"SYSTEMD_CREDENTIAL_SECRET": str(tmp_path / "machine")}
+    (name,) = re.findall(r"^LoadCredentialEncrypted=([^:]+):", UNIT.read_text(), re.MULTILINE)
+    (option,) = re.findall(r"--key-file %d/(\S+)", UNIT.read_text())
+    assert name == option
+    secret, sealed = tmp_path / "plain", tmp_path / "unlock.key.cred"
+    secret.write_bytes(os.urandom(32))
+
+    def creds(*words: str | Path, **other: str) -> subprocess.CompletedProcess[bytes]:
+        command = ["systemd-creds", *words]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment | other)
+
+    encrypted = creds("encrypt", "--with-key=host", f"--name={name}", secret, sealed)
+    assert encrypted.returncode == 0, encrypted.stderr
+    assert secret.read_bytes() not in sealed.read_bytes()
+    assert creds("decrypt", "--name=other.key", sealed, "-").returncode != 0
+    elsewhere = str(tmp_path / "another-machine")
+    assert creds("decrypt", f"--name={name}", sealed, "-", SYSTEMD_CREDENTIAL_SECRET=elsewhere).returncode != 0
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    key_file = folder / name
+    key_file.write_bytes(creds("decrypt", f"--name={name}", sealed, "-").stdout)
+    assert key_file.read_bytes() == secret.read_bytes()
+    key_file.chmod(0o400)
+    folder.chmod(0o500)
+    appliance = new_appliance("--workers", "1", "--key-file", str(key_file))
+    appliance.add_key("sealed")
+    appliance.stop()
+    appliance.start()
+    assert appliance.api("GET", "/info").json()["state"] == "operational"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o400
+    assert not (appliance.data / "unlock.key").exists()

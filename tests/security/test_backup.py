@@ -1,9 +1,13 @@
 """A backup brings everything back to somebody who has the secret, and nothing to anybody else."""
 
 import base64
+import contextlib
 import os
+import socket
+import ssl
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from privyseal.keeper import backups as sealing
+from privyseal.keeper.domain import DomainKey, Secrets
+from privyseal.store.dump import End, _framed
+from privyseal.wire import backups
+from privyseal.wire.backups import Header, Recipient
 from support.appliance import PIN, Appliance
 from support.client_certificates import connect, make
 from support.postgresql import PostgreSQL
+from support.processes import BIN
+from support.terminal import converse
+from support.waiting import wait_until
 
 PASSPHRASE = "what opens the safe"
 SIGN = "/cores/1/keys/release/sign"
@@ -196,3 +208,125 @@ def test_without_a_recipient_there_is_no_backup(new_appliance: Callable[..., App
     assert [one["name"] for one in listed] == ["safe"]
     appliance.cli("backup", "recipient", "remove", "safe")
     assert appliance.api("DELETE", "/backup/recipients/safe", check=False).status_code == 404
+
+
+def test_tables_of_another_version_are_refused_untouched(source: Appliance, tmp_path: Path) -> None:
+    """Before anything is written, like a file that is not whole."""
+    salt = os.urandom(16)
+    contents = sealing.Contents(sealing.new_file_key(), Secrets(DomainKey.generate()).encode())
+    public = sealing.public_key(PASSPHRASE, salt)
+    recipient = Recipient("passphrase", "safe", public, salt, sealing.seal(contents, public))
+    header = Header("elsewhere", 0, "0000", 1, (recipient,))
+    file = tmp_path / "old.backup"
+    file.write_bytes(b"".join(backups.write(header, contents.file_key, [_framed(End(0))])))
+    done = restore(source, file, tmp_path / "new")
+    assert "the backup has tables of revision 0000 and this version has" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+@contextlib.contextmanager
+def signing(appliance: Appliance) -> Iterator[list[int]]:
+    """Sign all the while; every answer has to be a signature."""
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        with appliance.client("alice") as client:
+            while not stop.is_set():
+                statuses.append(client.post(f"/api/v1{SIGN}", json=BODY).status_code)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(statuses) == {200}
+
+
+def test_under_load_and_while_the_domain_key_is_rotated(
+    new_appliance: Callable[..., Appliance], tmp_path: Path
+) -> None:
+    """Each backup has every domain key that its records are sealed with; the restored one ends the rotation by itself.
+
+    And the record verifies: with the checkpoints from before the backup, not with those from after it.
+    """
+    source = new_appliance("--workers", "2")
+    source.add_rule(source.add_user("alice"))
+    source.add_key("release")
+    for number in range(120):
+        source.add_key(f"more-{number}", "ed25519")
+    passphrase = source.secret_file("passphrase", PASSPHRASE)
+    source.cli("backup", "recipient", "add", "safe", "--passphrase-file", passphrase)
+    key, before, after = (tmp_path / name for name in ("audit.key", "before", "after"))
+    key.write_text(source.cli("audit", "key").stdout)
+    before.write_text(source.cli("audit", "checkpoint").stdout)
+    made: list[Path] = []
+    with signing(source):
+        source.api("POST", "/domain-key/rotate")
+        while not made or source.api("GET", "/domain-key").json()["rotating"]:
+            made.append(tmp_path / f"{len(made)}.backup")
+            made[-1].write_bytes(source.api("POST", "/backup").content)
+        made.append(tmp_path / "last.backup")
+        made[-1].write_bytes(source.api("POST", "/backup").content)
+    after.write_text(source.cli("audit", "checkpoint").stdout)
+    for file in {made[0], made[len(made) // 2], made[-1]}:
+        assert restore(source, file, tmp_path / file.stem / "data").returncode == 0
+        new = restored(source, tmp_path / file.stem, "--workers", "1")
+        try:
+            wait_until(lambda new=new: not new.api("GET", "/domain-key").json()["rotating"])
+            for label in ("release", "more-0", "more-119"):
+                path = f"/cores/1/keys/{label}/sign"
+                assert new.api("POST", path, BODY, user="alice").status_code == 200
+            export = tmp_path / file.stem / "record"
+            new.cli("audit", "export", "-o", export)
+            words = ("audit", "verify", export, "--key", key, "--checkpoint")
+            new.cli(*words, before)
+            done = new.cli(*words, after, check=False)
+            assert done.returncode == 3, done.stdout + done.stderr
+            new.cli("domain-key", "rotate")  # and it can be rotated again
+        finally:
+            new.stop()
+
+
+def test_bars_move_and_say_nothing_else(source: Appliance, tmp_path: Path) -> None:
+    """At a terminal, for backup, restore and merge; anywhere else there is no bar."""
+    file, secret = tmp_path / "bar.backup", source.directory / "passphrase"
+    lines = {
+        "Backup": ("backup", "create", "-o", file),
+        "Restore": ("restore", file, "--data", tmp_path / "new", "--passphrase-file", secret),
+        "Merge": ("restore", file, "--merge", "--passphrase-file", secret),
+    }
+    environment = source.environment() | {"TERM": "xterm"}
+    for label, words in lines.items():
+        done = converse(
+            [BIN / "privyseal", *words], prompt="never asked", answer="", environment=environment, directory=tmp_path
+        )
+        assert done.status == 0, done.screen
+        assert f"{label}  [####" in done.screen
+        assert "100%" in done.screen
+
+
+def test_a_download_that_is_cut_leaves_nothing(source: Appliance, tmp_path: Path) -> None:
+    """Neither the file nor a piece of it: here a server breaks off in the middle of its answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(source.data / "tls" / "server.pem")
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) as connection:
+                connection.recv(65536)
+                connection.sendall(head + b"x" * 1000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        done = source.cli("--url", url, "backup", "create", "-o", tmp_path / "cut.backup", check=False)
+        thread.join()
+    assert (done.returncode, "cut the connection" in done.stderr) == (1, True), done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -105,7 +106,7 @@ def start(folder: Path, *words: str | Path, **environment: str) -> Process:
 
 
 def test_systemd_hears_when_it_is_ready_and_that_it_lives(tmp_path: Path) -> None:
-    """READY when it answers, WATCHDOG while it runs, STOPPING at its end; children are told nothing of it."""
+    """READY when it answers, WATCHDOG while it runs, RELOADING for SIGHUP, STOPPING; children hear nothing of it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(60)
@@ -118,6 +119,12 @@ def test_systemd_hears_when_it_is_ready_and_that_it_lives(tmp_path: Path) -> Non
             heard.append(manager.recv(1000))
         assert "ready https://" in process.wait_for(lambda output: "ready " in output)
         while b"WATCHDOG=1" not in heard[-1]:
+            heard.append(manager.recv(1000))
+        os.kill(process.pid, signal.SIGHUP)
+        while b"RELOADING=1" not in heard[-1]:
+            heard.append(manager.recv(1000))
+        assert re.search(rb"^MONOTONIC_USEC=[0-9]+$", heard[-1], re.MULTILINE)  # Type=notify-reload wants it
+        while b"READY=1" not in heard[-1]:
             heard.append(manager.recv(1000))
         for child in descendants(process.pid)[1:]:
             assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child}/environ").read_bytes()

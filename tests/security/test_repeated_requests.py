@@ -208,12 +208,13 @@ NOT_KEPT = {
     "/backup": "a stream is neither held back nor kept; a new one does no harm",
     "/cores/{core}/login": "a ticket is kept nowhere: test_a_login_is_done_again",
     "/provision": "it works once, and its answer is shown once",
+    "/restore": "a stream is not kept; what has come back is there, and does not come back twice",
     "/unlock": "nobody is logged in whose request it could be",
 }
 """The POSTs to which an idempotency key means nothing, each with its reason."""
 VOTES = {"approval:approve", "approval:refuse"}
 STATING = re.compile(
-    r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-(recipient|certificate)))|appliance:lock"
+    r"(.*:(delete|destroy|policy|update|revoke|(add|remove)-member|remove-(recipient|certificate)|replace|merge))|appliance:lock"
 )
 """PUT and DELETE say what shall be, however often; an appliance that is locked answers nobody."""
 EVERY_POST = sorted(

@@ -6,7 +6,7 @@ Always true: an act finds what it is about just made, under a name of its own, s
 import base64
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -28,10 +28,11 @@ class Asked:
     path: str
     body: dict[str, Any] | None = None
     user: str = "admin"
+    more: dict[str, Any] = field(default_factory=dict)
 
     def send(self, appliance: Appliance, **options: Any) -> Any:
         """Send it."""
-        return appliance.api(self.method, self.path, self.body, user=self.user, check=False, **options)
+        return appliance.api(self.method, self.path, self.body, user=self.user, check=False, **self.more, **options)
 
 
 def new_name() -> str:
@@ -53,6 +54,20 @@ def _key(appliance: Appliance, **more: Any) -> str:
 
 def _on_key(verb: str, body: dict[str, Any] | None = None, **more: Any) -> Callable[[Appliance], Asked]:
     return lambda appliance: Asked("POST", f"{_key(appliance, **more)}/{verb}", body, OPERATOR)
+
+
+def _merge(appliance: Appliance) -> Asked:
+    secret = "a passphrase for backups"
+    appliance.api("POST", "/backup/recipients", {"name": new_name(), "passphrase": secret})
+    headers = {"Backup-Secret": base64.b64encode(secret.encode()).decode()}
+    return Asked("POST", "/restore", more={"content": appliance.api("POST", "/backup").content, "headers": headers})
+
+
+def _replace_tls(appliance: Appliance) -> Asked:
+    """The certificate in force, once more."""
+    content = (appliance.data / "tls" / "server.pem").read_text()
+    at = content.index("-----BEGIN CERT")
+    return Asked("PUT", "/config/tls", {"certificate": content[at:], "private_key": content[:at]})
 
 
 def _destroy(appliance: Appliance) -> Asked:
@@ -192,6 +207,7 @@ KEYS: dict[str, Callable[[Appliance], Asked]] = {
 
 ADMINISTRATIVE: dict[str, Callable[[Appliance], Asked]] = {
     "appliance:lock": lambda _: Asked("POST", "/lock"),
+    "appliance:merge": _merge,
     "backup:add-recipient": lambda _: Asked(
         "POST", "/backup/recipients", {"name": new_name(), "passphrase": "a passphrase for backups"}
     ),
@@ -210,6 +226,8 @@ ADMINISTRATIVE: dict[str, Callable[[Appliance], Asked]] = {
     "rule:create": lambda appliance: Asked("POST", "/rules", _rule_body(appliance)),
     "rule:delete": lambda appliance: Asked("DELETE", _rule(appliance)),
     "rule:update": lambda appliance: Asked("PUT", _rule(appliance), {"operations": ["key:read", "key:sign"]}),
+    "tls:renew": lambda _: Asked("POST", "/config/tls/renew"),
+    "tls:replace": _replace_tls,
     "unlock-slot:create": lambda _: Asked("POST", "/unlock-slots", _SHARES),
     "unlock-slot:delete": lambda appliance: Asked("DELETE", _slot(appliance)),
     "unlock-slot:rotate": lambda appliance: Asked("POST", f"{_slot(appliance)}/rotate", _SHARES),

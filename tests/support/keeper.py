@@ -42,6 +42,7 @@ class Keeper:
         ask_once(self.path, frames.Open((self.slot.sealed,), "key-file", SECRET, ()), frames.Opening)
 
     def stop(self) -> None:
-        """End it, and close the socket."""
-        self.kill()
+        """End it as `privyseal serve` does, so that what was measured in it is written down; close the socket."""
+        self.process.terminate()
+        self.process.communicate()
         self._listener.close()

@@ -40,7 +40,7 @@ def create(session: Session, target: str) -> None:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-    partial.rename(path)
+        partial.rename(path)
     output.document(session, {"file": target, "bytes": size})
     output.note(session, f"{target}: {size} bytes")
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "Run an appliance.",
     "sign": "Sign a file with a key of the appliance.",
     "state": "Say whether the appliance is operational.",
+    "tls": "Show and replace the certificate that the appliance serves.",
     "unlock": "Unlock the appliance.",
     "unlock-slot": "List, add, remove and rotate what unlocks the appliance.",
     "user": "Make, list and change users.",

@@ -2,25 +2,44 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from privyseal.cli.commands import command as command_of
+from privyseal.cli.commands import Command
 from privyseal.cli.serve_config import load
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import fail
 
+if TYPE_CHECKING:
+    from privyseal.settings import Options
+
 _LAST_PORT = 65535
 FORMATS = ("json", "text")
+_WORDS = "privyseal.words"
 
 
-@command_of(
+class _Serve(Command):
+    """Remembers its words, so that a reload can read them again over a changed configuration file."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Make the context that click makes."""
+        words = tuple(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_WORDS] = words
+        return context
+
+
+@click.command(
+    cls=_Serve,
     examples=[
         "privyseal serve --data /var/lib/privyseal",
         "privyseal serve --data appliance --listen 127.0.0.1:8443",
         "privyseal serve --data /var/lib/privyseal --checkpoint-file /mnt/elsewhere/checkpoints",
         "privyseal serve --data /var/lib/privyseal --key-file /run/credentials/privyseal.service/unlock.key",
-    ]
+    ],
 )
 @click.option(
     "--config",
@@ -51,9 +70,35 @@ FORMATS = ("json", "text")
 @click.option("--log-format", type=click.Choice(FORMATS), help="Default: text on a terminal, else json.")
 @click.option("--access-log", is_flag=True, help="Log every request, without its query.")
 @pass_session
-def command(
+def command(session: Session, /, **given: Any) -> int:
+    """Run an appliance. The first start provisions it, unless it is told to leave that to `privyseal provision`.
+
+    The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
+    generated and shown once. SIGHUP reads --config again, and the TLS certificate, while requests go on.
+    """
+    from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
+    from privyseal.supervisor import serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
+
+    context = click.get_current_context()
+    try:
+        return serve(_options(session, **given), lambda: _again(context))
+    except PrivysealError as error:
+        return fail(str(error))
+
+
+def _again(context: click.Context) -> "Options":
+    """Read command line and configuration file once more. Raises ConfigurationError."""
+    from privyseal.errors import ConfigurationError  # noqa: PLC0415 - as in `command`
+
+    try:
+        again = context.command.make_context("serve", list(context.meta[_WORDS]), context.parent)
+        return _options(context.find_object(Session) or Session(), **again.params)
+    except click.UsageError as error:
+        raise ConfigurationError(error.format_message()) from error
+
+
+def _options(
     session: Session,
-    /,
     *,
     data: str | None,
     listen: str,
@@ -68,36 +113,26 @@ def command(
     checkpoint_every: float,
     access_log: bool,
     provision: bool,
-) -> int:
-    """Run an appliance. The first start provisions it, unless it is told to leave that to `privyseal provision`.
-
-    The administrator's password comes from PRIVYSEAL_ADMIN_PASSWORD or PRIVYSEAL_ADMIN_PASSWORD_FILE, else it is
-    generated and shown once.
-    """
-    from privyseal.errors import PrivysealError  # noqa: PLC0415 - as the next line
-    from privyseal.operations.publish_checkpoints import Destinations  # noqa: PLC0415 - as the next line
-    from privyseal.supervisor import Options, serve  # noqa: PLC0415 - its libraries are for appliances, not for hosts
+) -> "Options":
+    """From words to what is meant. Raises click.UsageError, ConfigurationError."""
+    from privyseal.operations.publish_checkpoints import Destinations  # noqa: PLC0415 - as in `command`
+    from privyseal.settings import Options  # noqa: PLC0415 - as in `command`
 
     host, port = _address(listen)
     folder = _folder(session, data)
-    try:
-        file = Path(checkpoint_file).absolute() if checkpoint_file else None
-        return serve(
-            Options(
-                data=folder,
-                host=host,
-                port=port,
-                database=_database(database, database_file),
-                workers=workers or os.cpu_count() or 1,
-                key_file=_key_file(key_file, folder),
-                log_format=log_format,
-                access_log=access_log,
-                provision=provision,
-                checkpoints=Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every),
-            )
-        )
-    except PrivysealError as error:
-        return fail(str(error))
+    file = Path(checkpoint_file).absolute() if checkpoint_file else None
+    return Options(
+        data=folder,
+        host=host,
+        port=port,
+        database=_database(database, database_file),
+        workers=workers or os.cpu_count() or 1,
+        key_file=_key_file(key_file, folder),
+        log_format=log_format,
+        access_log=access_log,
+        provision=provision,
+        checkpoints=Destinations(file, checkpoint_syslog, checkpoint_url, checkpoint_every),
+    )
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -33,9 +33,11 @@ from privyseal.client.records import (
     Explanation,
     Group,
     Info,
+    Merged,
     NewCredential,
     Quorum,
     Rule,
+    ServerCertificate,
     User,
     take,
     take_objects,
@@ -145,6 +147,19 @@ class Appliance:
     def metrics(self) -> str:
         """What the appliance measures of itself, in Prometheus' text format; roles metrics and administrator."""
         return self._connection.request("GET", "/metrics").content.decode()
+
+    def tls(self) -> ServerCertificate:
+        """The TLS certificate in force, for administrators."""
+        return ServerCertificate.read(self._connection.request("GET", "/config/tls").document())
+
+    def replace_tls(self, *, certificate: str, private_key: str) -> ServerCertificate:
+        """Serve another certificate; both in PEM, the certificate with those above it."""
+        body = {"certificate": certificate, "private_key": private_key}
+        return ServerCertificate.read(self._connection.request("PUT", "/config/tls", body=body).document())
+
+    def renew_tls(self) -> ServerCertificate:
+        """Serve a new certificate of the appliance's own authority."""
+        return ServerCertificate.read(self._connection.request("POST", "/config/tls/renew").document())
 
     def cores(self) -> list[Core]:
         """The cores in which the user has a rule; for administrators all."""
@@ -413,6 +428,21 @@ class Appliance:
     def backup(self) -> AbstractContextManager[Download]:
         """A backup as a stream: `with appliance.backup() as download: for piece in download.pieces: ...`."""
         return self._connection.download("POST", "/backup")
+
+    def merge_backup(self, pieces: Iterator[bytes], secret: str, *, dry_run: bool = False) -> Merged:
+        """Put back what a backup of this appliance has and it has not.
+
+        Args:
+            pieces: the file, in order.
+            secret: the backup passphrase, or an X25519 private key in PEM.
+            dry_run: only say what would come back.
+        """
+        headers = {
+            "Backup-Secret": base64.b64encode(secret.encode()).decode(),
+            "Content-Type": "application/vnd.privyseal.backup",
+        }
+        query = {"dry_run": "true"} if dry_run else {}
+        return Merged.read(self._connection.upload("/restore", pieces, headers=headers, query=query).document())
 
     def explain_access(
         self,

@@ -210,6 +210,12 @@ class InvalidBodyError(ClientError):
     type = "invalid-body"
 
 
+class InvalidBackupError(ClientError):
+    """The file is no backup of this appliance, is not whole, was altered, or its secret is another."""
+
+    type = "invalid-backup"
+
+
 class PINLockedError(ClientError):
     """Too many wrong PINs or passwords; an administrator unlocks it."""
 
@@ -285,6 +291,7 @@ _BY_TYPE: dict[str, type[ClientError]] = {
         BodyTooLargeError,
         IdempotencyKeyReusedError,
         InvalidBodyError,
+        InvalidBackupError,
         PINLockedError,
         TooManyAttemptsError,
         HeadersTooLargeError,

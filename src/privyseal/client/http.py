@@ -12,6 +12,7 @@ What is always true here:
 
 import base64
 import contextlib
+import dataclasses
 import json
 import ssl
 import threading
@@ -30,6 +31,7 @@ from privyseal.client.configuration import API_PATH, Configuration, read_secret
 
 MAX_ANSWER = 64 * 1024 * 1024
 _LONGEST_PAUSE = 5.0
+_UPLOAD_SECONDS = 3600.0  # until the answer to a body that takes its time
 _FIRST_REFUSAL_STATUS = 400
 _CERTIFICATE_ALERTS = {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"}
 _SUCCESS = range(200, 300)
@@ -72,7 +74,7 @@ class _Call:
     method: str
     target: str
     headers: Mapping[str, str] = field(repr=False)
-    content: bytes | None = field(repr=False)
+    content: bytes | Iterator[bytes] | None = field(repr=False)
     timeout: float
 
 
@@ -187,6 +189,23 @@ class Connection:
                 yield Download(int(length) if length.isdecimal() else None, response.iter_raw())
         except httpx2.HTTPError as error:
             raise _from_transport(error, url, call.timeout) from None
+
+    def upload(
+        self,
+        path: str,
+        pieces: Iterator[bytes],
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str | int | None] | None = None,
+    ) -> Answer:
+        """POST a body that is longer than memory should hold, to the node that answered last, once.
+
+        Raises:
+            ClientError: the subclass that says what went wrong.
+        """
+        call, url = self._call("POST", path, query, None, _UPLOAD_SECONDS), self._preferred
+        streamed = dataclasses.replace(call, headers={**call.headers, **headers}, content=pieces)
+        return self._send(url, streamed)
 
     def _call(
         self,
@@ -318,7 +337,8 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
         )
     if (refused := _from_alert(error, url)) is not None:
         return refused
-    if isinstance(error, httpx2.RemoteProtocolError) and "disconnected" not in str(error):
+    cut = "disconnected" in str(error) or "peer closed connection" in str(error)
+    if isinstance(error, httpx2.RemoteProtocolError) and not cut:
         return errors.UnexpectedAnswerError(f"{url} does not speak HTTP as we know it: {error}")
     return errors.UnreachableError(f"{url} cut the connection: {error or type(error).__name__}")
 

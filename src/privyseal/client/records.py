@@ -512,6 +512,86 @@ class BackupRecipient(_Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Merged(_Record):
+    """What came back from a backup, or would come back if `merged` is false.
+
+    Attributes:
+        node, created, last_event: of the backup.
+        keys: core, id and label of each.
+        members, rules, quorums: how many.
+        conflicts: what could not come back, and why.
+    """
+
+    node: str
+    created: datetime
+    last_event: int
+    merged: bool
+    cores: tuple[str, ...]
+    users: tuple[str, ...]
+    groups: tuple[str, ...]
+    keys: tuple[Document, ...]
+    members: int
+    rules: int
+    quorums: int
+    conflicts: tuple[str, ...]
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `POST /restore`."""
+        return cls(
+            node=take(document, "node", str),
+            created=take_time(document, "created"),
+            last_event=take(document, "last_event", int),
+            merged=take(document, "merged", bool),
+            cores=take_texts(document, "cores"),
+            users=take_texts(document, "users"),
+            groups=take_texts(document, "groups"),
+            keys=tuple(take_objects(document, "keys")),
+            members=take(document, "members", int),
+            rules=take(document, "rules", int),
+            quorums=take(document, "quorums", int),
+            conflicts=take_texts(document, "conflicts"),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCertificate(_Record):
+    """The TLS certificate that the appliance serves.
+
+    Attributes:
+        names: host names and addresses.
+        own: whether the appliance's own authority issued it, so that it is renewed by itself.
+        authority: subject of the topmost certificate above it.
+    """
+
+    subject: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+    own: bool
+    authority: str
+    authority_fingerprint: str
+
+    @classmethod
+    def read(cls, document: Document) -> Self:
+        """From the answer to `GET /config/tls`."""
+        authority = take(document, "authority", dict)
+        return cls(
+            subject=take(document, "subject", str),
+            names=take_texts(document, "names"),
+            not_before=take_time(document, "not_before"),
+            not_after=take_time(document, "not_after"),
+            fingerprint=take(document, "fingerprint", str),
+            own=take(document, "own", bool),
+            authority=take(authority, "subject", str),
+            authority_fingerprint=take(authority, "fingerprint", str),
+            document=document,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(_Record):
     """Why something is (not) allowed: the number of the rule that decided, or the command that would allow it.
 

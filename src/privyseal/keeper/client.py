@@ -17,6 +17,7 @@ from typing import TypeVar
 from privyseal.errors import (
     AccessRefusedError,
     ApplianceLockedError,
+    InvalidBackupError,
     InvalidRequestError,
     PINRequiredError,
     PrivysealError,
@@ -276,6 +277,7 @@ _ERRORS: dict[str, Callable[[Refused], Exception]] = {
     frames.PUBLIC_KEY: lambda answer: InvalidRequestError.of("public_key", answer.detail),
     frames.SECRET_INCORRECT: lambda answer: WrongSecretError(answer.detail),
     frames.DAMAGED: lambda answer: RecordDamagedError(answer.detail),
+    frames.FOREIGN: lambda answer: InvalidBackupError(answer.detail),
     frames.NO_SUCCESSOR: lambda answer: NoSuccessorError(answer.detail),
 }
 

@@ -67,6 +67,17 @@ class Custody:
             raise RefusedError(frames.LOCKED, "the appliance is locked")
         return self._secrets
 
+    def for_backup(self, rotating: str | None) -> Secrets:
+        """Give the domain keys that go into a backup: also the successor of this name that is not adopted yet.
+
+        Whoever restores it has no other way to go on with the rotation that its rows speak of.
+        """
+        with self._lock:
+            held, pending = self.secrets(), self._pending
+        if held.following is None and pending is not None and pending.name == rotating:
+            return Secrets(held.current, pending)
+        return held
+
     def domain(self) -> DomainKey:
         """Give the domain key that new things are sealed with; raises RefusedError while locked."""
         held = self.secrets()

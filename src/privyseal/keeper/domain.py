@@ -92,6 +92,18 @@ class DomainKey:
         """Say that something is this domain key's own."""
         return hmac.digest(derive(self._secret, b"privyseal slot mark v1"), what, hashlib.sha256)
 
+    def is_kin(self, other: "DomainKey") -> bool:
+        """Say whether both are of one appliance: however often its domain key is rotated, PIN tags stay."""
+        return hmac.compare_digest(self._pin_tag, other._pin_tag)  # noqa: SLF001 - one of our own kind
+
+    def seal_merge(self, secrets: bytes) -> bytes:
+        """Seal a backup's domain keys for the worker that merges it: it hands them back with each group of records."""
+        return seal(derive(self._secret, b"privyseal merge v1"), secrets, b"merge")
+
+    def unseal_merge(self, sealed: bytes) -> bytes:
+        """Open what `seal_merge` gave; raises DamagedError."""
+        return unseal(derive(self._secret, b"privyseal merge v1"), sealed, b"merge")
+
     def key_for(self, key_id: str, version: int) -> bytes:
         """Give the sealing key of one version of one key."""
         return derive(self._secret, f"privyseal key v1 {key_id} {version}".encode())

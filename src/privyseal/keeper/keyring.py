@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from privyseal.keeper import auditing, backups, policies, sealing, signing
+from privyseal.keeper import auditing, backups, merging, policies, sealing, signing
 from privyseal.keeper.counters import Counters
 from privyseal.keeper.custody import Custody, status
 from privyseal.keeper.domain import DamagedError, DomainKey
@@ -234,9 +234,10 @@ class Keyring:
 
     def seal_backup(self, request: frames.SealBackup) -> Answer:
         """Make the key of a backup and seal it with the domain key for everybody who may open it."""
-        contents = backups.Contents(backups.new_file_key(), self.custody.secrets().encode())
+        secrets = self.custody.for_backup(request.rotating)
+        contents = backups.Contents(backups.new_file_key(), secrets.encode())
         sealed = tuple(backups.seal(contents, recipient) for recipient in request.recipients)
-        return frames.SealedBackup(contents.file_key, sealed)
+        return frames.SealedBackup(contents.file_key, sealed, secrets.current.name)
 
     def open_backup(self, request: frames.OpenBackup) -> Answer:
         """Take the domain key from a backup; refused when there is one already."""
@@ -290,8 +291,10 @@ _MANAGED: dict[type, Callable[[Keyring, Any], Answer]] = {
     frames.Measure: lambda keyring, _: keyring.measure(),
     frames.Open: lambda keyring, request: keyring.custody.open(request),
     frames.OpenBackup: Keyring.open_backup,
+    frames.OpenMerge: lambda keyring, request: merging.open_merge(keyring.custody, request),
     frames.Provision: lambda keyring, request: keyring.custody.provision(request),
     frames.Reseal: lambda keyring, request: keyring.custody.reseal(request),
+    frames.ResealMerged: lambda keyring, request: merging.reseal(keyring.custody, request),
     frames.SealBackup: Keyring.seal_backup,
     frames.SignCheckpoint: Keyring.sign_checkpoint,
     frames.Succeed: lambda keyring, request: keyring.custody.succeed(request),

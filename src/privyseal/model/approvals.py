@@ -20,6 +20,7 @@ KEY_OPERATIONS = (
 
 ADMINISTRATIVE = (
     "appliance:lock",
+    "appliance:merge",
     "backup:add-recipient",
     "backup:remove-recipient",
     "core:create",
@@ -36,6 +37,8 @@ ADMINISTRATIVE = (
     "rule:create",
     "rule:delete",
     "rule:update",
+    "tls:renew",
+    "tls:replace",
     "unlock-slot:create",
     "unlock-slot:delete",
     "unlock-slot:rotate",

@@ -25,6 +25,7 @@ from privyseal.model.credentials import KnownCredential
 from privyseal.model.keys import Key
 from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
+from privyseal.served_tls import ServedTLS
 from privyseal.store import approvals, attempts, client_certificates, cores, credentials, groups, users
 from privyseal.store.bell import Bell
 from privyseal.store.store import Store, generation
@@ -122,7 +123,7 @@ class Appliance:
 
     Attributes:
         node: empty until it is provisioned.
-        certificate: the file of the TLS certificate.
+        tls: the certificate in force; None where nothing is served.
         kept_files: what belongs into a backup besides the database: the TLS authority that hosts trust.
         bell: tells the workers' TLS that client certificates have changed.
     """
@@ -133,7 +134,7 @@ class Appliance:
     recorder: Recorder
     snapshot: Snapshot
     metrics: Metrics = field(default_factory=Metrics, repr=False)
-    certificate: Path | None = None
+    tls: ServedTLS | None = None
     pin_limits: AttemptLimits = PIN_LIMITS
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)

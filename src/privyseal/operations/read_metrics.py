@@ -1,7 +1,5 @@
 """What the appliance measures of itself, for monitoring: everything that the processes count, and what is true now."""
 
-from datetime import datetime
-
 from sqlalchemy import Connection, func, select
 
 from privyseal import __version__
@@ -16,15 +14,15 @@ from privyseal.telemetry import exposition
 from privyseal.wire import frames
 
 
-async def read_metrics(appliance: Appliance, caller: Caller, certificate_ends: datetime | None) -> str:
+async def read_metrics(appliance: Appliance, caller: Caller) -> str:
     """Give all metrics in Prometheus' text format; raises AccessRefusedError."""
     require_role(caller, Operation.METRICS_READ)
     samples: dict[str, float] = dict(appliance.metrics.total())
     samples[f'privyseal_build_info{{version="{__version__}",node="{exposition.escaped(appliance.node)}"}}'] = 1
     samples["privyseal_events_total"] = await look(appliance, _last_event)
     samples |= await _of_keeper(appliance)
-    if certificate_ends is not None:
-        samples["privyseal_certificate_expiry_seconds"] = certificate_ends.timestamp()
+    if appliance.tls is not None:  # what is served, which is not always what is on the disk
+        samples["privyseal_certificate_expiry_seconds"] = appliance.tls.chain[0].not_valid_after_utc.timestamp()
     return exposition.text(samples)
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from privyseal.errors import ConfigurationError, ConflictError, InvalidBackupError, UnavailableError
+from privyseal.errors import ConflictError, InvalidBackupError, UnavailableError
 from privyseal.keeper.client import RecordDamagedError, ask_once
 from privyseal.model.backups import PASSPHRASE
 from privyseal.model.event import Event, Outcome
 from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned
 from privyseal.store import appliance, dump, events
-from privyseal.store.store import Store, changed
+from privyseal.store.store import Store, changed, head_revision
 from privyseal.store.times import from_micros, now_micros
 from privyseal.tls import write_private
 from privyseal.wire import backups, frames
@@ -52,15 +52,27 @@ def check(keeper: Path, file: BinaryIO, secret: str, slot_secret: bytes, progres
         progress: told of each piece that was read, in bytes.
 
     Raises:
-        InvalidBackupError: the file is none, is not whole, was altered, or the secret does not open it.
+        InvalidBackupError: the file is none, is not whole, was altered, the secret does not open it, or its tables
+            are of another version.
     """
     try:
         checked = _open(keeper, file, secret, slot_secret)
-        for piece in _plain(file, checked, progress):
-            _require_known(piece)
+        require_whole(checked.header, plain(file, checked.file_key, checked.place, checked.start, progress))
     except (BackupError, dump.DumpError) as error:
         raise InvalidBackupError(str(error)) from error
     return checked
+
+
+def require_whole(header: Header, pieces: Iterator[dump.Rows | dump.File]) -> None:
+    """Read a backup to its end. Raises BackupError, DumpError; InvalidBackupError for another version's tables."""
+    for piece in pieces:
+        if isinstance(piece, dump.File) and piece.name not in _FILES:
+            raise BackupError(f"a file {piece.name!r} does not belong into a backup")
+    if header.schema != head_revision():
+        raise InvalidBackupError(
+            f"the backup has tables of revision {header.schema} and this version has {head_revision()}; restore it "
+            "with the version that made it, then upgrade"
+        )
 
 
 @contextmanager
@@ -79,11 +91,10 @@ def restore(store: Store, place: Place, file: BinaryIO, checked: Checked, progre
     """Fill an empty appliance from a backup that was checked. The database is written in one transaction.
 
     The files come first: without the database nobody misses them. Raises ConflictError when there is an appliance here
-    already, ConfigurationError when the backup's tables are of another version.
+    already.
     """
     if is_provisioned(store):
         raise ConflictError(f"there is an appliance in {place.data} already; restore into an empty directory")
-    _require_schema(store, checked.header)
     write_private(place.key_file, checked.slot_secret)
     header = checked.header
     reason = f"from a backup of {header.node} of {from_micros(header.created).isoformat()}"
@@ -96,7 +107,7 @@ def restore(store: Store, place: Place, file: BinaryIO, checked: Checked, progre
         reason=reason,
     )
     with store.write() as connection:
-        for piece in _plain(file, checked, progress):
+        for piece in plain(file, checked.file_key, checked.place, checked.start, progress):
             if isinstance(piece, dump.File):
                 _keep(place, piece)
             else:
@@ -109,46 +120,40 @@ def restore(store: Store, place: Place, file: BinaryIO, checked: Checked, progre
 
 def _open(keeper: Path, file: BinaryIO, secret: str, slot_secret: bytes) -> Checked:
     header, place = backups.read_header(file)
-    for recipient in _fitting(header, secret):
+    for recipient in fitting(header, secret):
         request = frames.OpenBackup(recipient.sealed, secret, recipient.salt, slot_secret)
         try:
             answer = ask_once(keeper, request, frames.OpenedBackup)
         except (RecordDamagedError, UnavailableError):  # this secret is for another recipient
             continue
         return Checked(header, answer.file_key, place, file.tell(), slot_secret, answer.slot)
+    raise nobody(header)
+
+
+def nobody(header: Header) -> BackupError:
+    """Make the error for a secret that opens nothing."""
     names = ", ".join(f"{one.name} ({one.kind})" for one in header.recipients)
-    raise BackupError(f"the secret does not open this backup; it was made for {names}")
+    return BackupError(f"the secret does not open this backup; it was made for {names}")
 
 
-def _fitting(header: Header, secret: str) -> Iterator[Recipient]:
+def fitting(header: Header, secret: str) -> Iterator[Recipient]:
+    """Give the recipients that a secret may be of: a private key in PEM, else a passphrase."""
     is_key = "PRIVATE KEY" in secret
     return (one for one in header.recipients if (one.kind != PASSPHRASE) == is_key)
 
 
-def _plain(file: BinaryIO, checked: Checked, progress: Progress) -> Iterator[dump.Rows | dump.File]:
-    file.seek(checked.start)
+def plain(
+    file: BinaryIO, file_key: bytes, place: bytes, start: int, progress: Progress
+) -> Iterator[dump.Rows | dump.File]:
+    """Give the rows and files of a backup. Raises BackupError, DumpError."""
+    file.seek(start)
 
     def told() -> Iterator[bytes]:
-        for piece in backups.read(file, checked.file_key, checked.place):
+        for piece in backups.read(file, file_key, place):
             yield piece
             progress(len(piece))
 
     return dump.read(told())
-
-
-def _require_schema(store: Store, header: Header) -> None:
-    with store.read() as connection:
-        here = dump.revision(connection)
-    if header.schema != here:
-        raise ConfigurationError(
-            f"the backup has tables of revision {header.schema} and this version has {here}; restore it with the "
-            "version that made it, then upgrade"
-        )
-
-
-def _require_known(piece: dump.Rows | dump.File) -> None:
-    if isinstance(piece, dump.File) and piece.name not in _FILES:
-        raise BackupError(f"a file {piece.name!r} does not belong into a backup")
 
 
 def _keep(place: Place, file: dump.File) -> None:

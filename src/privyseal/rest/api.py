@@ -41,7 +41,9 @@ from privyseal.rest.routes import (
     key_life,
     keys,
     metrics,
+    restore,
     rules,
+    tls,
     unlocking,
     users,
 )
@@ -49,6 +51,7 @@ from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
 _STREAMS = frozenset({f"{PREFIX}/backup"})  # too long to be kept; whoever asks again gets a new one
+_UPLOADS = frozenset({f"{PREFIX}/restore"})  # read piece by piece, once it is known who sends it
 _OPEN = frozenset(
     f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
 )
@@ -75,7 +78,7 @@ def framework() -> FastAPI:
     )
     for routes in (
         appliance, unlocking, cores, keys, key_life, users, groups, credentials,
-        rules, approvals, audit, backup, metrics,
+        rules, approvals, audit, backup, restore, metrics, tls,
     ):  # fmt: skip
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(PrivysealError, _on_error)
@@ -119,6 +122,9 @@ class _Front:
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework answer, with a body that is known to be short enough."""
+        if scope["method"] == "POST" and scope["path"] in _UPLOADS:
+            await self._answer(scope, receive, send)
+            return
         try:
             body = await hot.read_body(receive)
             may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
@@ -128,7 +134,7 @@ class _Front:
             return
         scope[STATE] = repeat
         sent = Sent(send)
-        await self._answer(scope, body, receive, send if repeat is None else sent)
+        await self._answer(scope, _replay(body, receive), send if repeat is None else sent)
         if repeat is not None:
             await self._keep(repeat, sent)
             for message in sent.messages:
@@ -140,15 +146,8 @@ class _Front:
         if body is not None:
             await asyncio.to_thread(keep_after, self._appliance.store, repeat, body)
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        started = replayed = False
-
-        async def replay() -> Message:
-            nonlocal replayed
-            if replayed:  # a stream that is being sent listens here for the client to hang up
-                return await receive()
-            replayed = True
-            return {"type": "http.request", "body": body, "more_body": False}
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
 
         async def watch(message: Message) -> None:
             nonlocal started
@@ -156,10 +155,24 @@ class _Front:
             await send(message)
 
         try:
-            await self._app(scope, replay, watch)
+            await self._app(scope, receive, watch)
         except Exception as error:  # noqa: BLE001 - an unknown error is told to nobody
             if not started:
                 await hot.send_problem(send, problem_of(error))
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read already once more."""
+    replayed = False
+
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:  # a stream that is being sent listens here for the client to hang up
+            return await receive()
+        replayed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
 
 
 def _response(problem: Problem) -> Response:

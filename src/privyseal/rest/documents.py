@@ -16,7 +16,9 @@ from privyseal.operations.explain_access import Explanation
 from privyseal.operations.list_keys import allowed_operations
 from privyseal.operations.manage_cores import CountedCore
 from privyseal.operations.manage_rules import MadeRule
+from privyseal.operations.manage_tls import InForce
 from privyseal.operations.manage_users import Account
+from privyseal.operations.merge import Merged
 from privyseal.operations.perform import Caller
 from privyseal.store.events import Recorded
 from privyseal.store.times import from_micros, now
@@ -30,6 +32,39 @@ HARDWARE_VERSION = "1.0"
 def timestamp(time: datetime) -> str:
     """Write a time as RFC 3339 in UTC."""
     return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def merged_document(merged: Merged) -> Document:
+    """Write what a merge brought back."""
+    missing = merged.missing
+    return {
+        "node": merged.header.node,
+        "created": timestamp(from_micros(merged.header.created)),
+        "last_event": merged.header.last_event,
+        "merged": merged.done,
+        "cores": [row["name"] for row in missing.cores.values()],
+        "users": list(missing.users),
+        "groups": list(missing.groups),
+        "keys": [{"core": row["core"], "id": row["id"], "label": row["label"]} for row in missing.keys.values()],
+        "members": len(missing.members),
+        "rules": len(missing.rules),
+        "quorums": len(missing.quorums),
+        "conflicts": missing.conflicts,
+    }
+
+
+def tls_document(found: InForce) -> Document:
+    """Write the TLS certificate in force."""
+    return {
+        "subject": found.subject,
+        "issuer": found.issuer,
+        "names": list(found.names),
+        "not_before": timestamp(found.not_before),
+        "not_after": timestamp(found.not_after),
+        "fingerprint": found.fingerprint,
+        "own": found.own,
+        "authority": {"subject": found.authority, "fingerprint": found.authority_fingerprint},
+    }
 
 
 def core_document(counted: CountedCore) -> Document:

@@ -37,11 +37,11 @@ class Marked:
 
     def __init__(self, app: Front, *, access_log: bool) -> None:
         self._app = app
-        self._access_log = access_log
+        self.access_log = access_log
 
     def direct(self, scope: Scope) -> Direct | None:
         """Give what answers a hot request whose body is there without ASGI's messages; None where those are needed."""
-        work = None if self._access_log else self._app.direct(scope)
+        work = None if self.access_log else self._app.direct(scope)
         if work is None:
             return None
 
@@ -73,7 +73,7 @@ class Marked:
         try:
             await self._app(scope, receive, mark)
         finally:
-            if self._access_log:
+            if self.access_log:
                 peer = (scope.get("client") or ("",))[0]
                 access(_log, scope["method"], scope["path"], status, peer, time.perf_counter_ns() - began)
             REQUEST.reset(before)

@@ -41,16 +41,16 @@ class MutualTLS(ssl.SSLContext):
     """
 
     appliance: Appliance
-    files: tuple[Path, Path]
+    file: Path
     _anchors: frozenset[str] = frozenset()
     _context: ssl.SSLContext
     _heard: int
 
     @classmethod
-    def of(cls, appliance: Appliance, certificate: Path, key: Path) -> "MutualTLS":
-        """Make it, with the appliance's own certificate and key."""
+    def of(cls, appliance: Appliance, certificate: Path) -> "MutualTLS":
+        """Make it, with the PEM file of the appliance's own certificate and key."""
         made = cls(ssl.PROTOCOL_TLS_SERVER)
-        made.appliance, made.files = appliance, (certificate, key)
+        made.appliance, made.file = appliance, certificate
         made._adopt(appliance.bell.heard, _registered(appliance.store))
         return made
 
@@ -88,7 +88,16 @@ class MutualTLS(ssl.SSLContext):
         if self._anchors and self._anchors <= registered.keys():
             _anchor(self._context, {one: der for one, der in registered.items() if one not in self._anchors})
         else:
-            self._context = _context(self.files, registered, self._refused)
+            self._context = _context(self.file, registered, self._refused)
+        self._heard, self._anchors = heard, frozenset(registered)
+
+    def renew(self) -> None:
+        """Serve what the file holds now to those who come from here on.
+
+        Raises OSError, ValueError, PrivysealError; then everything is as it was.
+        """
+        heard, registered = self.appliance.bell.heard, _registered(self.appliance.store)
+        self._context = _context(self.file, registered, self._refused)
         self._heard, self._anchors = heard, frozenset(registered)
 
     def _refused(self, reason: str) -> None:
@@ -105,12 +114,10 @@ def _registered(store: Store) -> dict[str, bytes]:
         return client_certificates.every_der(connection)
 
 
-def _context(
-    files: tuple[Path, Path], registered: Mapping[str, bytes], refused: Callable[[str], None]
-) -> ssl.SSLContext:
+def _context(file: Path, registered: Mapping[str, bytes], refused: Callable[[str], None]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*files)
+    context.load_cert_chain(file)
     if registered:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)

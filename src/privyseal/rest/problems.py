@@ -37,6 +37,7 @@ _TABLE: dict[type[PrivysealError], tuple[str, int, str]] = {
     errors.NotFoundError: ("not-found", 404, "There is no such thing"),
     errors.KeyNotFoundError: ("key-not-found", 404, "There is no such key"),
     errors.ConflictError: ("conflict", 409, "It conflicts with what is there"),
+    errors.InvalidBackupError: ("invalid-backup", 422, "The backup cannot be used"),
     errors.BodyTooLargeError: ("body-too-large", 413, "The body is too large"),
     errors.IdempotencyKeyReusedError: ("idempotency-key-reused", 422, "The idempotency key belongs to another request"),
     errors.InvalidRequestError: ("invalid-body", 422, "The request has wrong fields"),

@@ -109,6 +109,13 @@ class Store:
         self._engine.dispose()
 
 
+def head_revision() -> str:
+    """Give the revision of the tables that this version makes."""
+    config = Config()
+    config.set_main_option("script_location", "privyseal.store:migrations")
+    return str(ScriptDirectory.from_config(config).get_current_head())
+
+
 def _refuse_newer(connection: Connection, config: Config) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known

@@ -17,6 +17,7 @@ FAMILIES = {
     "privyseal_operations_total": ("counter", "Operations by mechanism and outcome."),
     "privyseal_record_commit_seconds": ("histogram", "How long writing a group of events took."),
     "privyseal_recorder_queue": ("gauge", "Entries that wait to be recorded, in all workers."),
+    "privyseal_reloads_total": ("counter", "How often workers have read certificate and settings anew on SIGHUP."),
     "privyseal_restarts_total": ("counter", "How often a process that died was started again."),
     "privyseal_unlocked": ("gauge", "Whether signatures can be made."),
     "privyseal_workers": ("gauge", "API workers of this node."),

@@ -10,6 +10,7 @@ from privyseal.telemetry.cells import REGION, Region, open_file, read
 
 SET_BACK = "privyseal_clock_set_back_total"
 SYNCHRONISED = "privyseal_clock_synchronised"
+RELOADS = "privyseal_reloads_total"
 _MILLI = 1_000_000
 BOUNDS = tuple(int(ms * _MILLI) for ms in (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000))
 """Upper bounds of the latency buckets, nanoseconds."""

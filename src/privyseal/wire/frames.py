@@ -341,9 +341,14 @@ class BackupKey(_Message, frozen=True, tag="backup-key"):
 
 
 class SealBackup(_Message, frozen=True, tag="seal-backup"):
-    """Make a file key, and seal it with the domain key for each public key. Answer: `SealedBackup`."""
+    """Make a file key, and seal it with the domain key for each public key. Answer: `SealedBackup`.
+
+    Attributes:
+        rotating: the name of the next domain key, if the backup's rows say that one is on its way.
+    """
 
     recipients: tuple[bytes, ...]
+    rotating: str | None = None
 
 
 class OpenBackup(_Message, frozen=True, tag="open-backup"):
@@ -358,6 +363,29 @@ class OpenBackup(_Message, frozen=True, tag="open-backup"):
     secret: str
     salt: bytes
     slot_secret: bytes
+
+
+class OpenMerge(_Message, frozen=True, tag="open-merge"):
+    """Open a backup of this same appliance beside the domain key that is here. Answer: `OpenedMerge`.
+
+    Attributes:
+        secret: the passphrase, or the private key in PEM where `salt` is empty.
+    """
+
+    sealed: bytes
+    secret: str
+    salt: bytes
+
+
+class ResealMerged(_Message, frozen=True, tag="reseal-merged"):
+    """Seal records of a backup with the present domain key. Answer: `Resealed`, without None.
+
+    Attributes:
+        secrets: from `OpenedMerge`.
+    """
+
+    secrets: bytes
+    records: tuple[SealedKey, ...]
 
 
 class Done(_Message, frozen=True, tag="done"):
@@ -435,6 +463,13 @@ class Generated(_Message, frozen=True, tag="generated"):
     public_key: bytes
     pin_tag: bytes | None
     counter: bytes | None = None
+
+
+class OpenedMerge(_Message, frozen=True, tag="opened-merge"):
+    """The key of a backup's chunks, and the domain keys in it: sealed with ours, for `ResealMerged` alone."""
+
+    file_key: bytes
+    secrets: bytes
 
 
 class PolicyChanged(_Message, frozen=True, tag="policy-changed"):
@@ -544,10 +579,15 @@ class BackupPublic(_Message, frozen=True, tag="backup-public"):
 
 
 class SealedBackup(_Message, frozen=True, tag="sealed-backup"):
-    """A file key, and what each recipient gets, in order."""
+    """A file key, and what each recipient gets, in order.
+
+    Attributes:
+        domain: the public name of the present domain key.
+    """
 
     file_key: bytes
     sealed: tuple[bytes, ...]
+    domain: str
 
 
 class OpenedBackup(_Message, frozen=True, tag="opened-backup"):
@@ -584,10 +624,11 @@ IMPORT_KEY = "import-key"
 WRAPPED = "wrapped"
 PUBLIC_KEY = "public-key"
 DAMAGED = "damaged"
+FOREIGN = "foreign"
 FAILED = "failed"
 
 AuditRequest = GenerateAuditKey | CountUses | Recorded | ListUnrecorded | SignCheckpoint
-BackupRequest = BackupKey | SealBackup | OpenBackup
+BackupRequest = BackupKey | SealBackup | OpenBackup | OpenMerge | ResealMerged
 CustodyRequest = Provision | Open | AddSlot | Succeed | Adopt | Reseal | Conclude | Forget | Lock
 KeyLifeRequest = ChangePolicy | Rotate | NewImportKey | Import | Export
 Request = (
@@ -618,6 +659,7 @@ Answer = (
     | BackupPublic
     | SealedBackup
     | OpenedBackup
+    | OpenedMerge
     | PolicyChanged
     | ImportKey
     | Exported

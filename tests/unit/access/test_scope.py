@@ -90,3 +90,9 @@ def test_a_core_out_of_reach_is_refused_at_its_door() -> None:
     assert "0123456789abcdef" in refusal.reason
     assert outside_core(scoped(core=1), 1) is None
     assert outside_core(scoped(operations=SIGN), 1, Operation.KEY_IMPORT) is not None
+
+
+def test_without_a_credential_no_core_is_shut() -> None:
+    """What the user may is for the rules to say."""
+    user = User(1, "alice", Role.OPERATOR, "", NOW)
+    assert outside_core(user, 7, Operation.KEY_SIGN) is None

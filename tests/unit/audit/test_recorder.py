@@ -15,6 +15,7 @@ from privyseal.model.event import Event, Outcome
 from privyseal.store import appliance, events
 from privyseal.store.store import Store, changed, generation
 from privyseal.store.times import now_micros
+from privyseal.telemetry.metrics import Metrics
 
 
 @pytest.fixture
@@ -267,3 +268,21 @@ def test_a_full_disk_is_no_answer(tmp_path: Path) -> None:
     assert asyncio.run(recorder.record([long], None)) == 1
     recorder.close()
     store.close()
+
+
+def test_signatures_can_be_withheld_without_waiting(store: Store) -> None:
+    """They are in the record, their commit is timed, and what waits is counted."""
+    metrics = Metrics()
+    recorder = Recorder(store, metrics.histogram("privyseal_record_commit_seconds"))
+
+    async def work() -> None:
+        recorder.withhold([msgspec.structs.replace(event(), keeper="k", use=1)])
+        await recorder.record([event("b")], None)
+
+    asyncio.run(work())
+    assert recorder.waiting == 0
+    recorder.close()
+    with store.read() as connection:
+        outcomes = [one.event.outcome for one in events.page(connection, 0, 9)]
+    assert outcomes == [Outcome.WITHHELD, Outcome.DONE]
+    assert metrics.total()["privyseal_record_commit_seconds_sum"] > 0

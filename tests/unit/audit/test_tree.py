@@ -165,3 +165,10 @@ def test_a_damaged_edge_is_not_read() -> None:
     """Its length has to fit the size."""
     with pytest.raises(tree.ProofError):
         tree.Edge.read(3, bytes(32))
+
+
+def test_a_consistency_proof_with_more_behind_its_end() -> None:
+    """Whatever stands behind the last sibling, the root is reached before it."""
+    proof = [b"\0" * 32] * 9
+    with pytest.raises(tree.ProofError, match="too long"):
+        tree.check_consistency(1, 2, proof, b"\1" * 32, b"\2" * 32)

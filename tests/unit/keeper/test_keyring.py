@@ -172,3 +172,11 @@ def test_tickets_are_text(keyring: Keyring) -> None:
     answer = keyring.handle(frames.Login("alice", 1, PROOF))
     assert isinstance(answer, frames.LoggedIn)
     assert b"alice" not in base64.urlsafe_b64decode(answer.ticket)
+
+
+def test_numbers_for_monitoring(keyring: Keyring) -> None:
+    """Whether it is unlocked, how many keys are open, and how many uses found theirs open."""
+    record = generate(keyring)
+    for _ in range(3):
+        keyring.handle(sign(record))
+    assert keyring.handle(frames.Measure()) == frames.Measured(unlocked=True, keys=1, hits=2, misses=1)

@@ -6,7 +6,16 @@ import time
 import pytest
 
 from privyseal.keeper.domain import DomainKey
-from privyseal.keeper.pins import TICKET_SECONDS, PINs, Remembered, TicketError, Tickets, UncountedError, stretch
+from privyseal.keeper.pins import (
+    TICKET_SECONDS,
+    PINs,
+    Remembered,
+    TicketError,
+    Tickets,
+    UncountedError,
+    _Content,
+    stretch,
+)
 from privyseal.wire.frames import PINProof
 
 SALT = b"salt of the core"
@@ -106,3 +115,16 @@ def test_another_appliances_ticket(tickets: Tickets) -> None:
     """It was sealed under another domain key."""
     with pytest.raises(TicketError, match="no ticket"):
         tickets.redeem(Tickets(DomainKey.generate()).issue("alice", 1, b"key").text, "alice", 1)
+
+
+def test_what_a_ticket_holds_is_not_shown() -> None:
+    """A log or a traceback has no use for a PIN's key."""
+    assert repr(_Content("id", "alice", 1, b"the key of a PIN", 0)) == "_Content(…)"
+
+
+def test_what_is_remembered_is_counted() -> None:
+    """For the metrics, and never more than there is room for."""
+    memory: Remembered[int] = Remembered(2)
+    for number in range(3):
+        memory.put(bytes([number]), number)
+    assert len(memory) == 2

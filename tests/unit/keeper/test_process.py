@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
 from privyseal.errors import ApplianceLockedError, InvalidRequestError, UnavailableError
-from privyseal.keeper import sealing
-from privyseal.keeper.client import KeeperClient, KeyUnknownError, NoSuccessorError, WrongSecretError, ask_once
+from privyseal.keeper import process, sealing
+from privyseal.keeper.client import (
+    KeeperClient,
+    KeyUnknownError,
+    NoSuccessorError,
+    WrongSecretError,
+    ask_once,
+    open_keeper,
+)
+from privyseal.keeper.keyring import Keyring
 from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.wire import frames, primitives
 from support.keeper import SECRET, Keeper
+from support.waiting import wait_until
 
 DIGESTS = tuple(hashlib.sha256(bytes([number])).digest() for number in range(200))
 SCHEME = Scheme(Mechanism.ECDSA, Hash.SHA_256)
@@ -338,6 +349,90 @@ def test_older_news_does_not_undo_newer(keeper: Keeper) -> None:
     opened._learn(frames.Done())
     assert opened.unlocked
     assert opened.path == keeper.path
+
+
+def test_what_waits_is_counted_and_a_connection_can_be_opened_for_a_while(keeper: Keeper) -> None:
+    """Nothing waits once the answer is there; what is of no use as an answer is an error."""
+
+    async def work() -> None:
+        async with open_keeper(keeper.path) as opened:
+            await opened.ask(frames.Inspect(), frames.Status)
+            assert opened.waiting == 0
+            with pytest.raises(UnavailableError, match="wrong kind"):
+                await opened.ask(frames.Inspect(), frames.Slot)
+
+    run(work())
+
+
+def test_a_keeper_that_hangs_up_is_unavailable() -> None:
+    """Whoever asks one thing hears of it."""
+    with tempfile.TemporaryDirectory(prefix="keeper-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = Path(folder) / "keeper.sock"
+        listener.bind(str(path))
+        listener.listen()
+
+        def hang_up() -> None:
+            accepted, _ = listener.accept()
+            accepted.recv(65536)  # else the kernel resets the connection, which is another error
+            accepted.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(UnavailableError, match="does not answer"):
+            ask_once(path, frames.Inspect(), frames.Status)
+        thread.join()
+
+
+def test_a_connection_that_has_ended_is_watched_no_more(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next beat finds out and is the last one."""
+    monkeypatch.setattr("privyseal.keeper.client._BEAT_SECONDS", 0.01)
+
+    async def work() -> None:
+        opened = KeeperClient(keeper.path)
+        await opened.ask(frames.Inspect(), frames.Status)
+        await opened.close()
+        await asyncio.sleep(0.1)
+        running = asyncio.get_running_loop()
+        assert not [timer for timer in getattr(running, "_scheduled", []) if "_beat" in repr(timer)]
+
+    run(work())
+
+
+def test_a_batch_that_is_refused_before_it_begins(keeper: Keeper) -> None:
+    """For a key that the keeper does not know, one answer stands for all inputs."""
+    request, _ = generated(keeper)
+    several = replace(request, inputs=DIGESTS[:3], record=None, seal=b"\0" * 32)
+    with pytest.raises(KeyUnknownError):
+        ask_once(keeper.path, several, frames.Signatures)
+
+
+def test_who_watches_hears_of_every_change(keeper: Keeper) -> None:
+    """Also when somebody else made it."""
+
+    async def work() -> None:
+        async with open_keeper(keeper.path) as watching, open_keeper(keeper.path) as other:
+            await watching.watch()
+            assert watching.unlocked
+            await other.ask(frames.Lock(), frames.Done)
+            await asyncio.to_thread(wait_until, lambda: not watching.unlocked, seconds=30)
+
+    run(work())
+
+
+def test_other_users_are_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here without a process around it, because a test has one user; it ends when the listening socket does."""
+    with tempfile.TemporaryDirectory(prefix="keeper-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/keeper.sock")
+        listener.listen()
+        serving = threading.Thread(target=process.serve, args=(listener, Keyring({})))
+        serving.start()
+        with monkeypatch.context() as patch, socket.socket(socket.AF_UNIX) as client:
+            patch.setattr(process.os, "geteuid", lambda: 4_000_000)
+            client.connect(f"{folder}/keeper.sock")
+            assert client.recv(1) == b""
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join(30)
+        assert not serving.is_alive()
 
 
 def test_no_keeper_comes_back_without_a_supervisor(keeper: Keeper) -> None:

@@ -43,7 +43,7 @@ def run(folder: Path, work: Work, *, provisioned: bool = True) -> None:
     async def wired() -> None:
         snapshot = load(store) if provisioned else nothing_yet()
         appliance = Appliance("node" if provisioned else "", store, KeeperClient(folder / "none"), recorder, snapshot)
-        await work(appliance, MutualTLS.of(appliance, files.certificate, files.key))
+        await work(appliance, MutualTLS.of(appliance, files.certificate))
 
     try:
         asyncio.run(wired())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from privyseal.errors import InvalidRequestError, MalformedJSONError, PrivysealError
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism
-from privyseal.wire.bodies import HOT_BODIES, LoginBody, SignBatchBody, SignBody, parse
+from privyseal.wire.bodies import HOT_BODIES, LoginBody, SignBatchBody, SignBody, malformed, parse
 
 FIELDS = st.sampled_from(["pin", "ticket", "digest", "digests", "data", "hash", "mechanism", "encoding", "salt_length"])
 JSON = st.recursive(
@@ -97,3 +97,8 @@ def test_no_other_error(kind: Any, body: bytes) -> None:
     """Bytes and documents of any kind: read, or one of our errors."""
     with contextlib.suppress(MalformedJSONError, InvalidRequestError):
         assert isinstance(parse(body, kind), kind)
+
+
+def test_json_that_is_nested_without_end() -> None:
+    """Python's own reader gives up; the caller hears why."""
+    assert "nested too deeply" in str(malformed(b"[" * 100_000))

@@ -194,3 +194,12 @@ def test_pss_needs_a_hash() -> None:
     """Without one there is no padding to make."""
     with pytest.raises(ValueError, match="needs a hash"):
         primitives.rsa_padding(Scheme(Mechanism.RSA_PSS))
+
+
+def test_an_rsa_signature_over_a_whole_encoded_message() -> None:
+    """Without a hash the signature holds exactly what was signed; with any other message it is wrong."""
+    key = rsa.generate_private_key(65537, 2048)
+    scheme = Scheme(Mechanism.RSA_PKCS1, None)
+    signature = key.sign(b"message", *primitives.rsa_padding(scheme))
+    assert verifies(spki(key.public_key()), scheme, b"message", signature)
+    assert not verifies(spki(key.public_key()), scheme, b"another", signature)

@@ -1,0 +1,84 @@
+"""A server's certificate as an administrator hands it in: PEM of private key and chain, checked at the door."""
+
+import datetime as dt
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from privyseal.errors import InvalidRequestError
+
+_PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+
+def server_pem(chain_pem: str, key_pem: str, now: dt.datetime) -> bytes:
+    """Give key and chain in one PEM, the server's own certificate first. Raises InvalidRequestError.
+
+    Args:
+        chain_pem: the server's certificate, then each one's issuer; the topmost authority may be missing.
+        key_pem: its private key, not encrypted.
+        now: when it has to be valid.
+    """
+    chain, key = _chain(chain_pem), _key(key_pem)
+    _check_leaf(chain[0], now)
+    if key.public_key() != chain[0].public_key():
+        raise InvalidRequestError.of("private_key", "it does not belong to the first certificate")
+    for lower, upper in pairwise(chain):
+        _check_issued(lower, upper)
+    pem = serialization.Encoding.PEM
+    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return plain + b"".join(one.public_bytes(pem) for one in chain)
+
+
+def names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Give the names and addresses that a server's certificate is for (RFC 5280, 4.2.1.6)."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return (
+        *found.get_values_for_type(x509.DNSName),
+        *(str(address) for address in found.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def _chain(pem: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except ValueError as error:
+        raise InvalidRequestError.of("certificate", "these are no certificates in PEM") from error
+
+
+def _key(pem: str) -> _PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError) as error:  # the latter if it is encrypted
+        raise InvalidRequestError.of("private_key", "this is no private key in PEM without a passphrase") from error
+    if not isinstance(key, _PrivateKey):
+        raise InvalidRequestError.of("private_key", "a TLS server's key is of type EC, RSA or Ed25519")
+    return key
+
+
+def _check_leaf(certificate: x509.Certificate, now: dt.datetime) -> None:
+    """Refuse what clients would refuse: rustls, among others, takes no server certificate that is a CA's."""
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise InvalidRequestError.of("certificate", "it is not valid at this time")
+    if not names(certificate):
+        raise InvalidRequestError.of("certificate", "it names no host: the subject alternative names are missing")
+    try:
+        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        is_ca = False
+    if is_ca:
+        raise InvalidRequestError.of("certificate", "the first one must be the server's, and this is an authority's")
+
+
+def _check_issued(lower: x509.Certificate, upper: x509.Certificate) -> None:
+    try:
+        lower.verify_directly_issued_by(upper)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        subject = lower.subject.rfc4514_string()
+        message = f"behind '{subject}' stands a certificate that has not issued it"
+        raise InvalidRequestError.of("certificate", message) from error
