@@ -72,7 +72,8 @@ async def _put(appliance: Appliance, caller: Caller, act: Act, reason: str, writ
         try:
             write()
         except (OSError, ConfigurationError) as error:
-            raise UnavailableError(f"the certificate cannot be written: {error.strerror}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UnavailableError(f"the certificate cannot be written: {why}") from error
         return _in_force(served.files, served.files.chain())
 
     result = await change(appliance, caller, act, reason, work)
