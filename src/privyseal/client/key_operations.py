@@ -4,6 +4,7 @@ What comes out of most of them is a secret; a record does not show it when it is
 """
 
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,12 +41,12 @@ class Capsule:
     event: int
 
 
-class KeyOperations:
+class KeyOperations(ABC):
     """The verbs; parameters are those of docs/reference/rest.md by the same names, bytes as bytes."""
 
+    @abstractmethod
     def _use(self, verb: str, body: Document, *, method: str = "POST") -> Document:
         """Send a request that uses the private half."""
-        raise NotImplementedError
 
     def encrypt(
         self, data: bytes, *, mechanism: str | None = None, **parameters: bytes | int | str | None
