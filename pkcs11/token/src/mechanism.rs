@@ -66,7 +66,6 @@ pub enum Purpose {
 pub enum Cipher {
     Pkcs1,
     Oaep,
-    Raw,
 }
 
 impl Cipher {
@@ -75,7 +74,6 @@ impl Cipher {
         match self {
             Cipher::Pkcs1 => "RSA-PKCS1",
             Cipher::Oaep => "RSA-OAEP",
-            Cipher::Raw => "RSA-RAW",
         }
     }
 }
@@ -108,7 +106,7 @@ impl Family {
 use Purpose::{Agree, Digest, Encapsulate, GeneratePair, Sign};
 use Scheme::{Ecdsa, Eddsa, HashMlDsa, MlDsa, Pkcs1, Pss};
 
-const TABLE: [(CK_MECHANISM_TYPE, Purpose); 57] = [
+const TABLE: [(CK_MECHANISM_TYPE, Purpose); 56] = [
     (CKM_RSA_PKCS_KEY_PAIR_GEN, GeneratePair(Family::Rsa)),
     (CKM_EC_KEY_PAIR_GEN, GeneratePair(Family::Ec)),
     (CKM_EC_EDWARDS_KEY_PAIR_GEN, GeneratePair(Family::Edwards)),
@@ -141,7 +139,6 @@ const TABLE: [(CK_MECHANISM_TYPE, Purpose); 57] = [
     (CKM_ECDSA_SHA3_512, Sign(Ecdsa, Some(Hash::Sha3_512))),
     (CKM_EDDSA, Sign(Eddsa, None)),
     (CKM_RSA_PKCS_OAEP, Purpose::Cipher(Cipher::Oaep)),
-    (CKM_RSA_X_509, Purpose::Cipher(Cipher::Raw)),
     (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, GeneratePair(Family::Montgomery)),
     (CKM_ECDH1_DERIVE, Agree),
     (CKM_ML_KEM_KEY_PAIR_GEN, GeneratePair(Family::MlKem)),
