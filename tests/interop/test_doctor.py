@@ -167,16 +167,12 @@ def test_without_a_pin_nothing_is_signed(patient: Patient) -> None:
 
 
 def test_keys_with_which_openssl_does_not_sign(patient: Patient) -> None:
-    """Ed25519 is no fault of the host's; but the engine of Debian 12 gives up on a token that holds such a key."""
+    """Ed25519 is no fault of the host's, and no hindrance for the other keys of the token."""
     with patient.settings(core=2):
         done = patient.doctor("--key", "edwards")
         assert done.returncode == 0
         assert "doctor signs with EC and RSA keys" in done.stdout
-        if "engines-3" in patient.openssl_cnf.read_text():
-            link, saw, mend = patient.broken("--key", "beside")
-            assert link == "signature"
-            assert "Unable to enumerate private keys" in saw
-            assert 'write "slots": "key" into' in mend
+        assert "Verified OK" in patient.doctor("--key", "beside").stdout
     with patient.settings(core=2, slots="key"):
         assert "Verified OK" in patient.doctor("--key", "beside").stdout
 

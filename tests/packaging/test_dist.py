@@ -70,8 +70,8 @@ def test_the_module_exports_pkcs11_and_nothing_else(built: tuple[str, Path]) -> 
 def test_the_archive_holds_the_module(dist: Path, built: tuple[str, Path], tmp_path: Path) -> None:
     """With licence and a word on how to use it, and nobody's name."""
     name = f"privyseal-pkcs11-{VERSION}-linux-{built[0]}"
+    subprocess.run(["tar", "-xzf", dist / f"{name}.tar.gz", "-C", tmp_path], check=True)
     with tarfile.open(dist / f"{name}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
         assert {member.uid for member in archive} == {0}
     assert {path.name for path in (tmp_path / name).iterdir()} == {"privyseal-pkcs11.so", "LICENSE", "README"}
     assert filecmp.cmp(tmp_path / name / "privyseal-pkcs11.so", built[1], shallow=False)

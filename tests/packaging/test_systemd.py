@@ -23,7 +23,8 @@ _SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # prctl(2); what MemoryDenyWriteExecute= s
 def test_systemd_reads_it_without_a_complaint(tmp_path: Path) -> None:
     """With the program where it is here; an unknown or misspelt setting is a complaint."""
     unit = tmp_path / "privyseal.service"
-    unit.write_text(UNIT.read_text().replace("/opt/privyseal/bin", str(BIN)))
+    text = UNIT.read_text().replace("/opt/privyseal/bin", str(BIN))
+    unit.write_text(text.replace("/bin/kill", "/bin/true"))  # which the smallest Debian has not
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
 from privyseal.access.attempts import PIN_LIMITS, UNKNOWN, UNKNOWN_MAX, Attempts
 from privyseal.store.store import changed
@@ -15,12 +15,18 @@ GUARDED_FROM = PIN_LIMITS.delay_from
 Passwords are no part of it. Else whoever reaches the port could have every worker read its snapshot anew at will.
 """
 _PINS = "pin:"
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
 _IS_UNKNOWN = attempts.c.subject.startswith(UNKNOWN)
 _COUNT_UNKNOWN = select(func.count()).select_from(attempts).where(_IS_UNKNOWN)
 
 
 def get(connection: Connection, subject: str) -> Attempts:
-    """Give what is known of a subject."""
+    """Give what is known of a subject, which nobody else changes until this transaction ends.
+
+    SQLite has one writer at a time; on PostgreSQL two workers would count one attempt where there were two.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ALONE, {"subject": subject})
     row = connection.execute(select(attempts).where(attempts.c.subject == subject)).one_or_none()
     return Attempts(subject) if row is None else _attempts(row)
 

@@ -1,5 +1,6 @@
 """Every query on SQLite and on PostgreSQL: what goes in comes out, and every change that decisions rest on is told."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -246,3 +247,19 @@ def test_an_empty_directory_belongs_to_no_appliance(tmp_path: Path) -> None:
 def test_times_come_back(time: datetime) -> None:
     """To the microsecond."""
     assert from_micros(to_micros(time)) == time
+
+
+def test_attempts_at_the_same_moment_are_all_counted(store: Store) -> None:
+    """By several workers, at a subject that nobody has tried before: none takes another's place or fails."""
+
+    def attempt_once(_: int) -> None:
+        with store.write() as connection:
+            attempts.reserve(connection, attempts.get(connection, "password:crowd"))
+        with store.write() as connection:
+            attempts.fail(connection, "password:crowd")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(attempt_once, range(24)))
+    with store.read() as connection:
+        known = attempts.get(connection, "password:crowd")
+    assert (known.failures, known.pending) == (24, 0)

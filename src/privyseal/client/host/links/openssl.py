@@ -20,7 +20,6 @@ from privyseal.client.host.openssl import ENGINE, PROVIDER, OpenSSL
 from privyseal.client.records import Key
 
 _P11_KIT_FOLDERS = (Path("/etc/pkcs11/modules"), Path("/usr/share/p11-kit/modules"))
-_GIVES_UP = "Unable to enumerate private keys"  # libp11 0.4.12, at a type of key that it does not know
 _ERROR_CODE = re.compile(r"[0-9A-F]+:error:")
 _PACKAGES = {ENGINE: "libengine-pkcs11-openssl", PROVIDER: "pkcs11-provider"}
 
@@ -99,8 +98,6 @@ def signature(patient: Patient) -> str:
             return f"{len(patient.signature)} bytes, by {' '.join(words[:2])}"
     said = _said(done.stderr) or f"exit status {done.returncode}"
     mend = f'write "log_level": 5, "log_output": "FILE" into {patient.file}, run doctor again and read FILE'
-    if _GIVES_UP in said:
-        mend = f'write "slots": "key" into {patient.file}: this engine gives up on a token that holds an Ed25519 key'
     raise Broken(f"openssl does not sign: {said}", mend)
 
 
