@@ -172,8 +172,9 @@ class Supervisor:
         self.reloading = False
         self.notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._renew_options(self.reread())
+            wanted = self.reread()
             self.tls.prepare(_extra_names(self.options))
+            self._renew_options(wanted)  # last, because nothing may be in force when one of the others fails
         except (ConfigurationError, OSError) as error:
             _log.warning("the reload changed nothing: %s", error)
         self._tell_workers()
