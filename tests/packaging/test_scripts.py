@@ -1,0 +1,84 @@
+"""What the scripts promise in their first lines, tried on copies of them and with stand-ins for what they call."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.processes import ROOT
+
+
+class Copy:
+    """A folder with copies of scripts, and stand-ins that come first in PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("scripts", "programs"):
+            (folder / name).mkdir()
+
+    def script(self, name: str) -> Path:
+        """Copy a script; what it names of this machine is below the folder then."""
+        path = self.folder / "scripts" / name
+        text = (ROOT / "scripts" / name).read_text()
+        for place in ("/usr/sbin/policy-rc.d", "/etc/postgresql-common"):
+            text = text.replace(place, f"{self.folder}{place}")
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def program(self, name: str, text: str) -> None:
+        """Put a stand-in for a program."""
+        path = self.folder / "programs" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a copied script. A signal that is ignored around the tests is not ignored by it."""
+        return subprocess.run(
+            ["env", "--default-signal", self.folder / "scripts" / name, *arguments],
+            env={"PATH": f"{self.folder / 'programs'}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    """An empty one."""
+    return Copy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("", 0), ("exit 9", 1), *((f"kill -{n} $PPID", 130) for n in ("INT", "TERM"))]
+)
+def test_installing_leaves_nothing_behind(copy: Copy, end: str, status: int) -> None:
+    """No service starts while apt installs, and everything may start again, however the installation ended."""
+    copy.script("install-packages")
+    copy.program("id", "echo 0")
+    copy.program("dpkg-query", "exit 1")
+    copy.program(
+        "apt-get",
+        f"""[ "$1" = install ] || exit 0
+cd {copy.folder}
+usr/sbin/policy-rc.d; echo "status $?" >seen
+cat etc/postgresql-common/createcluster.d/* >>seen
+{end}""",
+    )
+    assert copy.run("install-packages", "interop").returncode == status
+    assert (copy.folder / "seen").read_text() == "status 101\ncreate_main_cluster = false\n"
+    assert [path for name in ("usr", "etc") for path in (copy.folder / name).rglob("*") if path.is_file()] == []
+
+
+def test_installing_leaves_alone_what_was_there(copy: Copy) -> None:
+    """An administrator's own policy is neither overwritten nor removed."""
+    copy.script("install-packages")
+    copy.program("id", "echo 0")
+    copy.program("dpkg-query", "exit 1")
+    copy.program("apt-get", "")
+    own = [copy.folder / "usr/sbin/policy-rc.d", copy.folder / "etc/postgresql-common/createcluster.d/privyseal.conf"]
+    for file in own:
+        file.parent.mkdir(parents=True)
+        file.write_text("own")
+    assert copy.run("install-packages", "interop").returncode == 0
+    assert [file.read_text() for file in own] == ["own", "own"]
