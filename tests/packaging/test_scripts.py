@@ -1,5 +1,6 @@
 """What the scripts promise in their first lines, tried on copies of them and with stand-ins for what they call."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -82,3 +83,36 @@ def test_installing_leaves_alone_what_was_there(copy: Copy) -> None:
         file.write_text("own")
     assert copy.run("install-packages", "interop").returncode == 0
     assert [file.read_text() for file in own] == ["own", "own"]
+
+
+def test_the_locks_agree() -> None:
+    """Every version is the same wherever it stands, and no file is without hashes."""
+    versions: dict[str, set[str]] = {}
+    for lock in ROOT.glob("requirements*.lock"):
+        text = lock.read_text().replace("\\\n", "")
+        for line in text.splitlines():
+            found = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;]+)", line)
+            assert found, f"{lock.name}: {line}"
+            assert "--hash=sha256:" in line, f"{lock.name}: {line}"
+            versions.setdefault(found[1], set()).add(found[2])
+    assert "coverage" in versions
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_setup_makes_the_environment_anew_for_its_own_locks_only(copy: Copy) -> None:
+    """A change of what `make interop` installs elsewhere is none; one made for `dev` serves `demo`."""
+    copy.script("setup")
+    for file in (ROOT / "pyproject.toml", *ROOT.glob("requirements*.lock")):
+        (copy.folder / file.name).write_text(file.read_text())
+    copy.program(
+        "python3",
+        """[ "$*" = "-m venv .venv" ] || exit 0
+mkdir -p .venv/bin
+for name in python privyseal; do cp "$0" .venv/bin/$name; done""",
+    )
+    assert "setting up" in copy.run("setup", "dev").stdout
+    assert copy.run("setup", "dev").stdout == ""
+    (copy.folder / "requirements-interop.lock").write_text("another")
+    assert copy.run("setup", "demo").stdout == ""
+    (copy.folder / "requirements-build.lock").write_text("another")
+    assert "setting up" in copy.run("setup", "demo").stdout
