@@ -116,3 +116,63 @@ for name in python privyseal; do cp "$0" .venv/bin/$name; done""",
     assert copy.run("setup", "demo").stdout == ""
     (copy.folder / "requirements-build.lock").write_text("another")
     assert "setting up" in copy.run("setup", "demo").stdout
+
+
+@pytest.fixture
+def apt(copy: Copy) -> Path:
+    """Stand-ins for apt and dpkg; gives the file in which downloads are noted."""
+    copy.script("fetch-debian")
+    copy.script("find-mirror")
+    copy.program("dpkg", "echo amd64")
+    noted = copy.folder / "downloads"
+    targets = "http://mirror/security main bookworm-security\nhttp://mirror/debian/ main bookworm\n"
+    (copy.folder / "targets").write_text(targets)
+    copy.program(
+        "apt-get",
+        f"""case "$*" in
+indextargets*) cat {copy.folder}/targets ;;
+*download*) touch one.deb; echo "$@" | sed 's/.*download //' >>{noted} ;;
+esac""",
+    )
+    return noted
+
+
+def test_another_suite_or_list_is_fetched(copy: Copy, apt: Path) -> None:
+    """What is complete is left alone, and only that."""
+    for words in (("old", "openssl"), ("old", "openssl"), ("old", "openssl", "curl"), ("new", "openssl", "curl")):
+        assert copy.run("fetch-debian", "name", *words).returncode == 0
+    assert apt.read_text().splitlines() == ["openssl", "openssl curl", "openssl curl"]
+    sources = (copy.folder / "build/name/sources.list").read_text()
+    assert sources.endswith("] http://mirror/debian new main\n")
+
+
+def test_without_a_mirror_there_is_nothing_to_fetch_from(copy: Copy, apt: Path) -> None:
+    """And it says so."""
+    (copy.folder / "targets").write_text("")
+    done = copy.run("fetch-debian", "name", "old", "openssl")
+    assert (done.returncode, done.stderr) == (1, "apt has no mirror here\n")
+    assert not apt.exists()
+
+
+def test_a_language_that_failed_or_came_later_is_tried_again(copy: Copy) -> None:
+    """What is complete is made once."""
+    copy.script("fetch-clients")
+    (copy.folder / "requirements-interop.lock").touch()
+    clients = copy.folder / "tests/interop/clients"
+    for file in ("node/package.json", "node/package-lock.json", "go/go.sum"):
+        (clients / file).parent.mkdir(parents=True, exist_ok=True)
+        (clients / file).touch()
+    made = copy.folder / "made"
+    copy.program("npm", "")
+    copy.program("python3", f"mkdir -p $4/bin; ln -sf /bin/true $4/bin/pip; echo python >>{made}")
+    copy.run("fetch-clients")
+    copy.run("fetch-clients")
+    assert made.read_text().split() == ["python"]
+    copy.program("go", f"echo go >>{made}; exit 1")
+    for _ in range(2):
+        done = copy.run("fetch-clients")
+        assert (done.returncode, "left out crypto11" in done.stderr) == (0, True)
+    copy.program("go", f"echo go >>{made}")
+    copy.run("fetch-clients")
+    copy.run("fetch-clients")
+    assert made.read_text().split() == ["python", *["python", "go"] * 3]
