@@ -175,7 +175,7 @@ class Supervisor:
             wanted = self.reread()
             self.tls.prepare(_extra_names(self.options))
             self._renew_options(wanted)  # last, because nothing may be in force when one of the others fails
-        except (ConfigurationError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what somebody wrote, the appliance goes on
             _log.warning("the reload changed nothing: %s", error)
         self._tell_workers()
         self.notifier.say("READY=1", f"STATUS=answering with {self.options.workers} workers")

@@ -355,6 +355,18 @@ def test_settings_are_as_before_when_the_certificate_fails(appliance: Appliance)
     reload(appliance)
 
 
+def test_a_mistake_that_nobody_foresaw_changes_nothing(appliance: Appliance) -> None:
+    """A setting that Python itself trips over is told like any other, and the appliance goes on."""
+    config = Path(appliance.variables["config"])
+    failed = log_of(appliance).count("the reload changed nothing: ")
+    config.write_text('database-file = "\\u0000"\n')
+    with signing(appliance):
+        reload(appliance)
+    assert log_of(appliance).count("the reload changed nothing: ") == failed + 1
+    config.write_text("workers = 2\n")
+    reload(appliance)
+
+
 def test_a_tls_file_of_an_older_version(new_appliance: Callable[..., Appliance]) -> None:
     """Which kept the key in a file of its own: a new certificate of the same authority, and hosts notice nothing."""
     appliance = new_appliance("--workers", "1")
