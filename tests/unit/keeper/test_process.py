@@ -450,3 +450,15 @@ def test_no_keeper_comes_back_without_a_supervisor(keeper: Keeper) -> None:
                 await asyncio.wait_for(opened.ask(frames.Inspect(), frames.Status), 5)
 
     run(work())
+
+
+def test_who_goes_away_with_his_answer_is_no_news(keyring: Keyring, caplog: pytest.LogCaptureFixture) -> None:
+    """The acknowledgement of a frame may come behind the answer, when nobody reads any more; a lost answer is told."""
+    here, there = socket.socketpair()
+    with here:
+        there.close()
+        connection = process.Connection(here, keyring, process.Pools(), process.Watchers(), process.Worker(os.getpid()))
+        connection.send([])
+        assert caplog.text == ""
+        connection.send([(1, frames.Done())])
+        assert "went away before its answer" in caplog.text
