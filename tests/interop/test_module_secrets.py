@@ -263,6 +263,24 @@ def test_a_secret_travels_in_a_ciphertext(logged_in: Session) -> None:
     assert cryptoki.C_DecapsulateKey(*curve) == Rv.CKR_KEY_TYPE_INCONSISTENT
 
 
+def test_a_private_secret_wants_a_login(session: Session) -> None:
+    """As every private object of a session does; without one nothing is kept."""
+    attributes, buffer, handle = SECRET | {CKA.PRIVATE: True}, (c_char * 1088)(), c_ulong()
+    answer = session.cryptoki.C_EncapsulateKey(
+        session.handle,
+        mechanism(CKM.ML_KEM),
+        session.key("secrets-kem", CKO_PUBLIC_KEY),
+        template(attributes),
+        len(attributes),
+        buffer,
+        byref(c_ulong(1088)),
+        byref(handle),
+    )
+    assert (answer, handle.value) == (Rv.CKR_USER_NOT_LOGGED_IN, 0)
+    assert session.login(PIN) == Rv.CKR_OK
+    assert session.find({CKA.CLASS: CKO_SECRET_KEY}) == []
+
+
 # -- ML-DSA -----------------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,7 @@ impl Module {
             ..Application::default()
         };
         let applied = self.applied(&session, &key, &application, Error::MechanismParamInvalid)?;
-        Ok(self.session_objects.add(handle, session.token.slot, order.fulfil(&applied.value)?))
+        self.add(handle, &session, order.fulfil(&applied.value)?)
     }
 
     /// Makes a secret for the holder of an ML-KEM key. Nothing is asked of the appliance before there is room.
@@ -83,7 +83,7 @@ impl Module {
         if applied.ciphertext.len() != length {
             return Err(Error::DeviceError);
         }
-        let secret = self.session_objects.add(handle, session.token.slot, order.fulfil(&applied.value)?);
+        let secret = self.add(handle, &session, order.fulfil(&applied.value)?)?;
         Ok((Produced::Bytes(applied.ciphertext), secret))
     }
 
@@ -107,7 +107,7 @@ impl Module {
         let (core, ciphertext) = (session.token.core, Some(ciphertext));
         let how = Application { core, key: &key.record.id, verb: "decapsulate", ciphertext, ..Application::default() };
         let secret: Zeroizing<Vec<u8>> = self.applied(&session, &key, &how, Error::EncryptedDataInvalid)?.value;
-        Ok(self.session_objects.add(handle, session.token.slot, order.fulfil(&secret)?))
+        self.add(handle, &session, order.fulfil(&secret)?)
     }
 
     /// The half of an ML-KEM key that a handle names, and the bytes of its ciphertexts.

@@ -161,13 +161,23 @@ impl Module {
         session.token.keys().add(record).map(|_| ()).ok_or(Error::DeviceError)
     }
 
-    fn add(&self, handle: CK_SESSION_HANDLE, session: &Session, object: Plain) -> Result<CK_OBJECT_HANDLE, Error> {
+    /// Keeps an object of a session, which may have been closed since its call began.
+    pub(crate) fn add(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        session: &Session,
+        object: Plain,
+    ) -> Result<CK_OBJECT_HANDLE, Error> {
         match (object.is(CKA_TOKEN), object.is(CKA_PRIVATE)) {
             (true, _) if !session.rw => Err(Error::SessionReadOnly),
             // What the appliance keeps beside keys is not to be reached from here.
             (true, _) => Err(Error::TemplateInconsistent),
             (_, true) if !session.token.is_logged_in() => Err(Error::UserNotLoggedIn),
-            _ => Ok(self.session_objects.add(handle, session.token.slot, object)),
+            _ => {
+                let made = self.session_objects.add(handle, session.token.slot, object);
+                // Nobody would end the object of a session that has ended already.
+                self.session(handle).map(|_| made).inspect_err(|_| self.session_objects.remove(made))
+            }
         }
     }
 
@@ -212,8 +222,12 @@ fn key_change(key: &Key, class: Class, changes: Attributes) -> Result<KeyChange,
 
 #[cfg(test)]
 mod tests {
+    use privyseal_remote::Log;
+
     use super::*;
     use crate::key::tests::ec_key;
+    use crate::plain::SecretOrder;
+    use crate::token::{tests::core, Token};
 
     fn change(kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<KeyChange, Error> {
         key_change(&ec_key(), Class::Private, vec![(kind, value.to_vec())])
@@ -229,6 +243,21 @@ mod tests {
     fn the_value_that_is_there_changes_nothing() {
         assert_eq!(change(CKA_SENSITIVE, &[CK_TRUE]), Ok(KeyChange::default()));
         assert_eq!(change(CKA_LABEL, b"release"), Ok(KeyChange::default()));
+    }
+
+    #[test]
+    fn a_secret_is_kept_as_every_object_of_a_session_is() {
+        let module = Module::of(None, Log::silent());
+        let token = Arc::new(Token::of_core(&core()).unwrap());
+        let handle = module.sessions.open(token.clone(), false);
+        let session = module.session(handle).unwrap();
+        let secret = |template| SecretOrder::new(template).unwrap().fulfil(&[7; 32]).unwrap();
+        let private = secret(vec![(CKA_PRIVATE, vec![CK_TRUE])]);
+        assert_eq!(module.add(handle, &session, private), Err(Error::UserNotLoggedIn));
+        assert!(module.add(handle, &session, secret(vec![])).is_ok());
+        module.close_session(handle).unwrap();
+        assert_eq!(module.add(handle, &session, secret(vec![])), Err(Error::SessionHandleInvalid));
+        assert!(module.session_objects.of_slot(token.slot).is_empty());
     }
 
     #[test]
