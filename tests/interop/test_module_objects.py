@@ -211,6 +211,14 @@ def test_a_destroyed_key_is_gone_here_and_can_be_restored_there(logged_in: Sessi
     assert logged_in.key("made-to-go") == private
 
 
+def test_a_key_that_is_going_already_can_be_destroyed(logged_in: Session, appliance: Appliance) -> None:
+    """A request whose answer was lost is repeated, and finds that its work is done."""
+    _, private = make(logged_in, "made-to-go-twice")
+    appliance.api("DELETE", "/cores/1/keys/made-to-go-twice")
+    assert logged_in.cryptoki.C_DestroyObject(logged_in.handle, private) == Rv.CKR_OK
+    assert logged_in.cryptoki.C_DestroyObject(logged_in.handle, private) == Rv.CKR_OBJECT_HANDLE_INVALID
+
+
 def test_a_new_id_is_the_keys(logged_in: Session, appliance: Appliance) -> None:
     """One that a program chooses when it makes the key, or later; several keys may have it."""
     private = {CKA.TOKEN: True, CKA.LABEL: b"made-with-id", CKA.ID: b"\xab\xcd\xef"}

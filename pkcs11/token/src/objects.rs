@@ -123,14 +123,19 @@ impl Module {
                 Ok(())
             }
             Object::Key(..) if !session.rw => Err(Error::SessionReadOnly),
-            Object::Key(key, Class::Private) => {
-                let destroyed = self.appliance()?.destroy(session.token.core, &key.record.id);
-                destroyed.map_err(|error| self.refused("destroy", error))?;
-                session.token.keys().forget(&key);
-                Ok(())
-            }
+            Object::Key(key, Class::Private) => self.destroy_key(&session, &key),
             _ => Err(Error::ActionProhibited),
         }
+    }
+
+    fn destroy_key(&self, session: &Session, key: &Key) -> Result<(), Error> {
+        match self.appliance()?.destroy(session.token.core, &key.record.id) {
+            // It is scheduled already. This call may have done so, where an answer was lost and the request repeated.
+            Err(error) if error.problem() == Some("conflict") => {}
+            answered => answered.map_err(|error| self.refused("destroy", error))?,
+        }
+        session.token.keys().forget(key);
+        Ok(())
     }
 
     /// Changes attributes: of a key its label and id, which its two objects share.
