@@ -266,7 +266,8 @@ def test_objects_that_are_not_there(session: Session) -> None:
     assert session.cryptoki.C_GetObjectSize(session.handle, 0, byref(c_ulong())) == Rv.CKR_OBJECT_HANDLE_INVALID
     assert session.find({CKA.LABEL: b"nobody's"}) == []
     assert session.find({CKA.CLASS: CKO_CERTIFICATE}) == []
-    assert session.find({CKA.ID: b"\x01"}) == []
+    for wanted in (b"\x01", b"", bytes(64), bytes(65)):
+        assert session.find({CKA.ID: wanted}) == []
 
 
 def test_a_search_gives_each_object_once(session: Session) -> None:

@@ -2,6 +2,8 @@
 //!
 //! Always true: the values that make up a private key are never here; asking for them is `AttributeSensitive`.
 
+use std::ops::RangeInclusive;
+
 use privyseal_sys::*;
 
 use crate::der;
@@ -10,6 +12,9 @@ use crate::key::{to_hex, Class, Key};
 use crate::mechanism;
 use crate::plain::Plain;
 use crate::public_key::PublicKey;
+
+/// Bytes that CKA_ID may have (docs/reference/rest.md, `object_id`).
+const ID_LENGTHS: RangeInclusive<usize> = 1..=64;
 
 /// The value of one attribute of a key's public or private object, as its bytes in C.
 pub fn value(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
@@ -180,13 +185,15 @@ impl Template {
         self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
     }
 
-    /// Whether it can match no key at all, for example because it wants certificates.
+    /// Whether it can match no key at all, for example because it wants certificates. The appliance refuses a search for
+    /// an id that no key can have.
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
         let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
-        label || class || token
+        let id = self.wanted(CKA_ID).is_some_and(|id| !ID_LENGTHS.contains(&id.len()));
+        label || class || token || id
     }
 
     /// Whether it names the class of private keys.
@@ -201,7 +208,7 @@ impl Template {
 
     /// The wanted CKA_ID as the appliance writes it.
     pub fn object_id(&self) -> Option<String> {
-        self.wanted(CKA_ID).filter(|id| !id.is_empty()).map(to_hex)
+        self.wanted(CKA_ID).map(to_hex)
     }
 
     fn wanted(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
@@ -271,6 +278,12 @@ mod tests {
         let of_sessions = Template::new(vec![(CKA_TOKEN, truth(false))]);
         assert!(certificates.is_hopeless() && of_sessions.is_hopeless());
         assert!(!Template::default().is_hopeless());
+    }
+
+    #[test]
+    fn a_search_for_an_id_that_no_key_can_have_asks_nobody() {
+        let hopeless = |length| Template::new(vec![(CKA_ID, vec![7; length])]).is_hopeless();
+        assert_eq!([0, 1, 64, 65].map(hopeless), [true, false, false, true]);
     }
 
     #[test]
