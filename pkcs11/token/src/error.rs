@@ -113,11 +113,18 @@ fn from_problem(name: &str, detail: &str) -> Error {
         "too-many-attempts" => Error::FunctionFailed,
         // The PIN of the login is another key's, or the login has ended and cannot be renewed.
         "pin-required" | "ticket-invalid" => Error::UserNotLoggedIn,
+        "invalid-body" if is_about(detail, "label") || is_about(detail, "object_id") => Error::AttributeValueInvalid,
         "invalid-body" if detail.contains("digest") => Error::DataLenRange,
         "invalid-body" => Error::MechanismParamInvalid,
         "body-too-large" => Error::DataLenRange,
         _ => Error::DeviceError,
     }
+}
+
+/// Whether the detail of `invalid-body` begins with this field of the body, as in `body.label: a label has …`.
+pub(crate) fn is_about(detail: &str, field: &str) -> bool {
+    let named = detail.strip_prefix("body.").and_then(|rest| rest.strip_prefix(field));
+    named.is_some_and(|rest| rest.starts_with(':'))
 }
 
 #[cfg(test)]
@@ -135,6 +142,9 @@ mod tests {
         assert_eq!(problem("pin-required", ""), Error::UserNotLoggedIn);
         assert_eq!(problem("invalid-body", "body.digest: too long"), Error::DataLenRange);
         assert_eq!(problem("invalid-body", "body.salt_length: too large"), Error::MechanismParamInvalid);
+        assert_eq!(problem("invalid-body", "body.label: a label has no digest"), Error::AttributeValueInvalid);
+        assert_eq!(problem("invalid-body", "body.object_id: too long"), Error::AttributeValueInvalid);
+        assert_eq!(problem("invalid-body", "body.labels: no such field"), Error::MechanismParamInvalid);
     }
 
     #[test]

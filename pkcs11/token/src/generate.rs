@@ -3,10 +3,10 @@
 //! Always true: a key is made, kept and used on the appliance, so it is of the token and sensitive, and a template that
 //! wants another is refused before the appliance is asked. Its two objects are one key with one label and one id.
 
-use privyseal_remote::{Key as Record, NewKey};
+use privyseal_remote::{Error as RemoteError, Key as Record, NewKey};
 use privyseal_sys::*;
 
-use crate::error::Error;
+use crate::error::{is_about, Error};
 use crate::key::{to_hex, Class};
 use crate::mechanism::{self, Family, Purpose};
 use crate::module::Module;
@@ -107,8 +107,7 @@ impl Module {
             exportable: order.exportable,
         };
         appliance.generate(session.token.core, &key).map_err(|error| {
-            // Of a body that was checked here, only the PIN can be missing.
-            let wants_pin = pin.is_none() && error.problem() == Some("invalid-body");
+            let wants_pin = pin.is_none() && wants_pin(&error);
             let code = self.refused("generate", error);
             if wants_pin {
                 Error::UserNotLoggedIn
@@ -117,6 +116,11 @@ impl Module {
             }
         })
     }
+}
+
+/// Whether the core makes no key without a PIN.
+fn wants_pin(error: &RemoteError) -> bool {
+    matches!(error, RemoteError::Problem { name, detail, .. } if name == "invalid-body" && is_about(detail, "pin"))
 }
 
 /// Reads the two templates. What a program cannot have here is `TemplateInconsistent`; what decides the type and is not
