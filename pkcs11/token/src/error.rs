@@ -54,7 +54,7 @@ errors! {
     FunctionRejected = CKR_FUNCTION_REJECTED,
     /// A fault of this module.
     GeneralError = CKR_GENERAL_ERROR,
-    /// No access rule lets this user do this with the key.
+    /// No access rule lets this user do this with the key, or others have to agree first.
     KeyFunctionNotPermitted = CKR_KEY_FUNCTION_NOT_PERMITTED,
     KeyHandleInvalid = CKR_KEY_HANDLE_INVALID,
     /// The mechanism is not one of the key's type.
@@ -103,7 +103,8 @@ impl From<&RemoteError> for Error {
 fn from_problem(name: &str, detail: &str) -> Error {
     match name {
         "unauthenticated" => Error::FunctionRejected,
-        "access-refused" => Error::KeyFunctionNotPermitted,
+        // Others have to agree first: the log says in which request, and the same call works once they have.
+        "access-refused" | "approval-needed" => Error::KeyFunctionNotPermitted,
         "key-not-found" => Error::KeyHandleInvalid,
         // The label is another key's, or the key's end has begun.
         "conflict" => Error::AttributeValueInvalid,
@@ -138,6 +139,7 @@ mod tests {
     #[test]
     fn problems_become_their_codes() {
         assert_eq!(problem("pin-locked", "").name(), "CKR_PIN_LOCKED");
+        assert_eq!(problem("approval-needed", ""), Error::KeyFunctionNotPermitted);
         assert_eq!(problem("too-many-attempts", ""), Error::FunctionFailed);
         assert_eq!(problem("pin-required", ""), Error::UserNotLoggedIn);
         assert_eq!(problem("invalid-body", "body.digest: too long"), Error::DataLenRange);
