@@ -67,8 +67,7 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
 
 fn of_public(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
     match (kind, &key.public) {
-        // Keys that are not the appliance's are kept and shown, and used elsewhere.
-        (CKA_VERIFY, public) => Some(truth(public.signature_length() > 0 && !key.is_foreign())),
+        (CKA_VERIFY, public) => Some(truth(public.signature_length() > 0)),
         (CKA_ENCRYPT, PublicKey::Rsa { .. }) => Some(truth(key.record.allows("encrypt"))),
         (CKA_ENCAPSULATE, PublicKey::MlKem { .. }) => Some(truth(key.record.allows("encapsulate"))),
         (CKA_ENCRYPT | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_TRUSTED, _) => Some(truth(false)),

@@ -36,7 +36,6 @@ impl Ciphering {
     fn start(key: Arc<Key>, kind: CK_MECHANISM_TYPE, parameter: &Parameter) -> Result<Ciphering, Error> {
         let (cipher, oaep) = mechanism::cipher(kind, parameter)?;
         match key.public {
-            PublicKey::Rsa { .. } if key.is_foreign() => Err(Error::KeyFunctionNotPermitted),
             PublicKey::Rsa { .. } => Ok(Ciphering { key, cipher, oaep, waiting: None }),
             _ => Err(Error::KeyTypeInconsistent),
         }

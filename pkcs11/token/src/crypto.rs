@@ -206,7 +206,9 @@ impl Module {
     pub(crate) fn key(&self, session: &Session, handle: CK_OBJECT_HANDLE) -> Result<(Arc<Key>, Class), Error> {
         match self.object(session, handle) {
             Ok(Object::Key(key, class)) => Ok((key, class)),
-            Ok(Object::Plain(object)) => Ok((object.key.clone().ok_or(Error::KeyHandleInvalid)?, Class::Public)),
+            // One that is not the appliance's is kept and shown, and used elsewhere.
+            Ok(Object::Plain(object)) if object.is_public_key() => Err(Error::KeyFunctionNotPermitted),
+            Ok(Object::Plain(_)) => Err(Error::KeyHandleInvalid),
             Err(Error::ObjectHandleInvalid) => Err(Error::KeyHandleInvalid),
             Err(error) => Err(error),
         }
@@ -221,9 +223,6 @@ impl Module {
         key: CK_OBJECT_HANDLE,
     ) -> Result<Signing, Error> {
         let (key, found) = self.key(session, key)?;
-        if key.is_foreign() {
-            return Err(Error::KeyFunctionNotPermitted);
-        }
         let signing = Signing::start(key, kind, parameter)?;
         match found == class {
             true => Ok(signing),

@@ -127,7 +127,7 @@ impl Module {
         }
         let (key, class) = self.key(&*self.session(session)?, key)?;
         match key.public {
-            PublicKey::MlKem { .. } if class != wanted || key.is_foreign() => Err(Error::KeyFunctionNotPermitted),
+            PublicKey::MlKem { .. } if class != wanted => Err(Error::KeyFunctionNotPermitted),
             PublicKey::MlKem { ciphertext_length, .. } => Ok((key, ciphertext_length)),
             _ => Err(Error::KeyTypeInconsistent),
         }
