@@ -161,12 +161,6 @@ impl Appliance {
         Ok(bytes)
     }
 
-    /// Lets go of everything without running a destructor: for a child after fork, whose connections are its parent's
-    /// and whose locks may be held by threads that it does not have, and for a process that is already ending.
-    pub fn abandon(self) {
-        std::mem::forget(self);
-    }
-
     fn sign_one(&self, order: &SignOrder, input: &[u8], ticket: Option<&Secret>) -> Result<Vec<u8>, Error> {
         let body = OrderBody { ticket: ticket.map(Secret::expose), ..single_body(order, input) };
         let answer: Signature = self.post(key_path(order, "sign"), &body)?;

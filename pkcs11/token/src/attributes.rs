@@ -181,7 +181,7 @@ impl Template {
 
     /// Whether an object that is nothing but its attributes has all the wanted values.
     pub fn matches_plain(&self, object: &Plain) -> bool {
-        self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
+        self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| *found == *wanted))
     }
 
     /// Whether it can match no key at all, for example because it wants certificates. The appliance refuses a search for

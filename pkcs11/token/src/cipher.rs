@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use privyseal_remote::{Application, Error as RemoteError};
+use privyseal_remote::Application;
 use privyseal_sys::*;
 use zeroize::Zeroizing;
 
@@ -87,8 +87,7 @@ impl Module {
             operations.encrypt = Some(encrypting);
             return Ok(refusal);
         }
-        let encrypted = self.apply(&session, &encrypting, "encrypt", data, Error::DataLenRange)?;
-        Ok(Produced::Bytes(encrypted.to_vec()))
+        self.apply(&session, &encrypting, "encrypt", data, Error::DataLenRange).map(Produced::Bytes)
     }
 
     /// Begins a decryption. A key with a PIN wants a login first.
@@ -125,6 +124,9 @@ impl Module {
             Some(plaintext) => plaintext,
             None => {
                 authorised(&session, &decrypting.key)?;
+                if data.len() != decrypting.length() {
+                    return Err(Error::EncryptedDataLenRange);
+                }
                 self.apply(&session, &decrypting, "decrypt", data, Error::EncryptedDataInvalid)?
             }
         };
@@ -132,7 +134,7 @@ impl Module {
             operations.decrypt = Some(Ciphering { waiting: Some(plaintext), ..decrypting });
             return Ok(refusal);
         }
-        Ok(Produced::Bytes(plaintext.to_vec()))
+        Ok(Produced::Bytes(plaintext))
     }
 
     fn apply(
@@ -143,9 +145,6 @@ impl Module {
         data: &[u8],
         wrong_data: Error,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        if verb == "decrypt" && data.len() != how.length() {
-            return Err(Error::EncryptedDataLenRange);
-        }
         let application = Application { data: Some(data), ..how.application(session.token.core, verb) };
         self.applied(session, &how.key, &application, wrong_data).map(|applied| applied.value)
     }
@@ -163,7 +162,7 @@ impl Module {
         let authorised = key.record.pin && !matches!(how.verb, "encrypt" | "encapsulate");
         let applied = session.token.with_ticket(&appliance, authorised, |ticket| appliance.apply(how, ticket));
         applied.map_err(|error| {
-            let wrong = matches!(&error, RemoteError::Problem { name, .. } if name == "invalid-body");
+            let wrong = error.problem() == Some("invalid-body");
             let code = self.refused(how.verb, error);
             if wrong {
                 wrong_data

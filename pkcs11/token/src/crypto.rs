@@ -51,7 +51,7 @@ impl Module {
             return Ok(refusal);
         }
         digesting.update(message.unwrap_or_default());
-        Ok(Produced::Bytes(digesting.finish()))
+        Ok(Produced::Bytes(digesting.finish().into()))
     }
 
     /// Begins a signature. A key with a PIN wants a login first.
@@ -89,7 +89,7 @@ impl Module {
             return Ok(refusal);
         }
         signing.update(data.unwrap_or_default())?;
-        self.conclude(&session, signing).map(Produced::Bytes)
+        self.conclude(&session, signing).map(|signature| Produced::Bytes(signature.into()))
     }
 
     /// Begins a verification.

@@ -157,7 +157,7 @@ impl Module {
             return Ok((refusal, Some(signing)));
         }
         signing.update(part)?;
-        self.conclude(session, signing).map(|signature| (Produced::Bytes(signature), None))
+        self.conclude(session, signing).map(|signature| (Produced::Bytes(signature.into()), None))
     }
 }
 

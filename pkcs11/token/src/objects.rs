@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use privyseal_remote::KeyChange;
 use privyseal_sys::*;
+use zeroize::Zeroizing;
 
 use crate::attributes::{self, Template};
 use crate::error::Error;
@@ -18,6 +19,9 @@ use crate::plain::Plain;
 use crate::session::Session;
 use crate::template::{Attributes, Given};
 
+/// The value of an attribute, or why it has none.
+pub type Value = Result<Zeroizing<Vec<u8>>, Error>;
+
 /// What a handle names.
 #[derive(Clone, Debug)]
 pub enum Object {
@@ -28,9 +32,9 @@ pub enum Object {
 }
 
 impl Object {
-    fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+    fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Value {
         match self {
-            Object::Key(key, class) => attributes::value(key, *class, kind),
+            Object::Key(key, class) => attributes::value(key, *class, kind).map(Zeroizing::new),
             Object::Plain(object) => object.value(kind),
         }
     }
@@ -82,7 +86,7 @@ impl Module {
         session: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
         kinds: &[CK_ATTRIBUTE_TYPE],
-    ) -> Result<Vec<Result<Vec<u8>, Error>>, Error> {
+    ) -> Result<Vec<Value>, Error> {
         let object = self.object(&*self.session(session)?, object)?;
         Ok(kinds.iter().map(|kind| object.value(*kind)).collect())
     }

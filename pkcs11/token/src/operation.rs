@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use privyseal_remote::SignOrder;
 use sha2::digest::DynDigest;
+use zeroize::Zeroizing;
 
 use crate::digest_info;
 use crate::error::Error;
@@ -56,8 +57,8 @@ pub enum Produced {
     Length(usize),
     /// The length, which the buffer is too small for; the operation goes on.
     TooSmall(usize),
-    /// The bytes; the operation has ended.
-    Bytes(Vec<u8>),
+    /// The bytes, which may be a plaintext; the operation has ended.
+    Bytes(Zeroizing<Vec<u8>>),
 }
 
 impl Room {

@@ -78,11 +78,11 @@ impl Plain {
     }
 
     /// The value of an attribute.
-    pub fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+    pub fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>, Error> {
         let hidden = kind == CKA_VALUE && (self.is(CKA_SENSITIVE) || !self.may_leave());
         match self.attributes.get(&kind) {
             Some(_) if hidden => Err(Error::AttributeSensitive),
-            Some(value) => Ok(value.to_vec()),
+            Some(value) => Ok(value.clone()),
             None => Err(Error::AttributeTypeInvalid),
         }
     }
@@ -363,9 +363,9 @@ mod tests {
             (CKA_PUBLIC_EXPONENT, vec![1, 0, 1]),
         ])
         .unwrap();
-        assert_eq!(key.value(CKA_MODULUS_BITS), Ok(ulong(16)));
+        assert_eq!(key.value(CKA_MODULUS_BITS), Ok(ulong(16).into()));
         for kind in [CKA_VERIFY, CKA_ENCRYPT, CKA_WRAP, CKA_DERIVE, CKA_LOCAL, CKA_TOKEN] {
-            assert_eq!(key.value(kind), Ok(truth(false)), "{kind:#x}");
+            assert_eq!(key.value(kind), Ok(truth(false).into()), "{kind:#x}");
         }
     }
 }
