@@ -10,7 +10,7 @@ use privyseal_remote::Application;
 use privyseal_sys::*;
 use zeroize::Zeroizing;
 
-use crate::crypto::{authorised, begin};
+use crate::crypto::authorised;
 use crate::error::Error;
 use crate::hash::Hash;
 use crate::key::{Class, Key};
@@ -70,12 +70,14 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.encrypt, || match self.key(&session, key)? {
-            (key, Class::Public) => Ciphering::start(key, kind, parameter),
-            _ => Err(Error::KeyFunctionNotPermitted),
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.encrypt,
+            |session| match self.key(session, key)? {
+                (key, Class::Public) => Ciphering::start(key, kind, parameter),
+                _ => Err(Error::KeyFunctionNotPermitted),
+            },
+        )
     }
 
     /// Encrypts.
@@ -98,16 +100,18 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.decrypt, || match self.key(&session, key)? {
-            (key, Class::Private) => {
-                let decrypting = Ciphering::start(key, kind, parameter)?;
-                authorised(&session, &decrypting.key)?;
-                Ok(decrypting)
-            }
-            _ => Err(Error::KeyFunctionNotPermitted),
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.decrypt,
+            |session| match self.key(session, key)? {
+                (key, Class::Private) => {
+                    let decrypting = Ciphering::start(key, kind, parameter)?;
+                    authorised(session, &decrypting.key)?;
+                    Ok(decrypting)
+                }
+                _ => Err(Error::KeyFunctionNotPermitted),
+            },
+        )
     }
 
     /// Decrypts. A question for the length is answered with the most that it can be, without the appliance.

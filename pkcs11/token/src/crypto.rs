@@ -18,6 +18,23 @@ use crate::parameter::Parameter;
 use crate::session::{Operations, Session};
 
 impl Module {
+    /// Begins an operation of any kind, in its place; `OperationActive` while there is one.
+    pub(crate) fn begin<T>(
+        &self,
+        session: CK_SESSION_HANDLE,
+        place: impl FnOnce(&mut Operations) -> &mut Option<T>,
+        start: impl FnOnce(&Session) -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let place = place(&mut operations);
+        if place.is_some() {
+            return Err(Error::OperationActive);
+        }
+        *place = Some(start(&session)?);
+        Ok(())
+    }
+
     /// Begins a digest.
     pub fn digest_init(
         &self,
@@ -25,9 +42,7 @@ impl Module {
         kind: CK_MECHANISM_TYPE,
         parameter: &Parameter,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.digest, || Digesting::start(kind, parameter))
+        self.begin(session, |operations| &mut operations.digest, |_| Digesting::start(kind, parameter))
     }
 
     /// Takes a part of the message to digest.
@@ -62,13 +77,11 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.sign, || {
-            let signing = self.start(&session, Class::Private, kind, parameter, key)?;
-            authorised(&session, &signing.key)?;
-            Ok(signing)
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.sign,
+            |session| self.start(session, Class::Private, kind, parameter, key),
+        )
     }
 
     /// Takes a part of what is signed.
@@ -100,9 +113,11 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.verify, || self.start(&session, Class::Public, kind, parameter, key))
+        self.begin(
+            session,
+            |operations| &mut operations.verify,
+            |session| self.start(session, Class::Public, kind, parameter, key),
+        )
     }
 
     /// Takes a part of what was signed.
@@ -132,15 +147,17 @@ impl Module {
         key: CK_OBJECT_HANDLE,
         signature: &[u8],
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.verify_signature, || {
-            let verifying = self.start(&session, Class::Public, kind, parameter, key)?;
-            match signature.len() == verifying.length() {
-                true => Ok((verifying, signature.to_vec())),
-                false => Err(Error::SignatureLenRange),
-            }
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.verify_signature,
+            |session| {
+                let verifying = self.start(session, Class::Public, kind, parameter, key)?;
+                match signature.len() == verifying.length() {
+                    true => Ok((verifying, signature.to_vec())),
+                    false => Err(Error::SignatureLenRange),
+                }
+            },
+        )
     }
 
     /// Takes a part of what was signed; a part that fails ends the operation.
@@ -214,6 +231,7 @@ impl Module {
         }
     }
 
+    /// A verification with a public key, or a signature with a private one, which wants a login first if it has a PIN.
     pub(crate) fn start(
         &self,
         session: &Session,
@@ -224,11 +242,14 @@ impl Module {
     ) -> Result<Signing, Error> {
         let (key, found) = self.key(session, key)?;
         let signing = Signing::start(key, kind, parameter)?;
-        match found == class {
-            true => Ok(signing),
+        if found != class {
             // A public key cannot sign, and a private key is not what verifies.
-            false => Err(Error::KeyFunctionNotPermitted),
+            return Err(Error::KeyFunctionNotPermitted);
         }
+        if class == Class::Private {
+            authorised(session, &signing.key)?;
+        }
+        Ok(signing)
     }
 
     pub(crate) fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
@@ -290,14 +311,6 @@ impl Operations {
             Kind::VerifySignature => self.verify_signature.take().is_some(),
         }
     }
-}
-
-pub(crate) fn begin<T>(place: &mut Option<T>, start: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
-    if place.is_some() {
-        return Err(Error::OperationActive);
-    }
-    *place = Some(start()?);
-    Ok(())
 }
 
 /// An update that fails ends the operation.

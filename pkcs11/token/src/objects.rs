@@ -50,17 +50,18 @@ impl Object {
 impl Module {
     /// Begins a search.
     pub fn find_init(&self, session: CK_SESSION_HANDLE, template: Template) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        if operations.find.is_some() {
-            return Err(Error::OperationActive);
-        }
-        let (token, appliance) = (&session.token, self.appliance()?);
-        let template = if self.engine { template.for_the_engine() } else { template };
-        let (logged_in, others) = (token.is_logged_in(), self.session_objects(&session, &template));
-        let find = Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
-        operations.find = Some(find.map_err(|error| self.refused("find", error))?);
-        Ok(())
+        self.begin(
+            session,
+            |operations| &mut operations.find,
+            |session| {
+                let (token, appliance) = (&session.token, self.appliance()?);
+                let template = if self.engine { template.for_the_engine() } else { template };
+                let (logged_in, others) = (token.is_logged_in(), self.session_objects(session, &template));
+                let find =
+                    Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
+                find.map_err(|error| self.refused("find", error))
+            },
+        )
     }
 
     /// The next handles of the search, at most `most`.

@@ -138,6 +138,16 @@ impl Signing {
         Ok(Signing { key, scheme, settings, input, multipart: false })
     }
 
+    /// The same operation with another message, from its beginning.
+    pub fn again(&self) -> Signing {
+        let input = match &self.input {
+            Input::Hashed(digesting) => Input::Hashed(Digesting::of(digesting.hash)),
+            Input::Kept(_) => Input::Kept(vec![]),
+        };
+        let (key, settings) = (self.key.clone(), self.settings.clone());
+        Signing { key, scheme: self.scheme, settings, input, multipart: false }
+    }
+
     /// Bytes of the signature.
     pub fn length(&self) -> usize {
         self.key.public.signature_length()
@@ -247,6 +257,18 @@ mod tests {
         signing.update(b"bc").unwrap();
         let (order, input) = signing.finish(1).unwrap();
         assert_eq!((order.hash, input.len(), input[0]), (Some("SHA-256"), 32, 0xba));
+    }
+
+    #[test]
+    fn another_message_begins_anew() {
+        for kind in [CKM_ECDSA, CKM_ECDSA_SHA256] {
+            let (mut first, mut alone) = (signing(ec_key(), kind), signing(ec_key(), kind));
+            first.update(b"one message").unwrap();
+            let mut second = first.again();
+            second.update(b"another").unwrap();
+            alone.update(b"another").unwrap();
+            assert_eq!(second.finish(1).unwrap(), alone.finish(1).unwrap());
+        }
     }
 
     #[test]
