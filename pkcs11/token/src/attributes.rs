@@ -56,8 +56,8 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
         CKA_DESTROYABLE => truth(class == Class::Private && key.record.allows("key:destroy")),
         CKA_LABEL => key.record.label.clone().into_bytes(),
         CKA_ID => key.object_id(),
-        CKA_KEY_TYPE => ulong(key_type(&key.public).0),
-        CKA_KEY_GEN_MECHANISM => ulong(key_type(&key.public).1),
+        CKA_KEY_TYPE => ulong(key.public.family().key_type()),
+        CKA_KEY_GEN_MECHANISM => ulong(mechanism::generating(key.public.family())),
         CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE => vec![],
         CKA_PUBLIC_KEY_INFO => key.record.public_key.clone(),
         CKA_ALLOWED_MECHANISMS => mechanism::allowed(&key.public).into_iter().flat_map(CK_ULONG::to_ne_bytes).collect(),
@@ -123,17 +123,6 @@ fn missing(public: &PublicKey, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Error {
     match class {
         Class::Private if secret => Error::AttributeSensitive,
         _ => Error::AttributeTypeInvalid,
-    }
-}
-
-fn key_type(public: &PublicKey) -> (CK_KEY_TYPE, CK_MECHANISM_TYPE) {
-    match public {
-        PublicKey::Rsa { .. } => (CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN),
-        PublicKey::Ec { .. } => (CKK_EC, CKM_EC_KEY_PAIR_GEN),
-        PublicKey::Edwards { .. } => (CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN),
-        PublicKey::Montgomery { .. } => (CKK_EC_MONTGOMERY, CKM_EC_MONTGOMERY_KEY_PAIR_GEN),
-        PublicKey::MlKem { .. } => (CKK_ML_KEM, CKM_ML_KEM_KEY_PAIR_GEN),
-        PublicKey::MlDsa { .. } => (CKK_ML_DSA, CKM_ML_DSA_KEY_PAIR_GEN),
     }
 }
 

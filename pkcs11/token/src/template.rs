@@ -138,7 +138,7 @@ impl Given {
 
     /// A number.
     pub fn number(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<CK_ULONG> {
-        self.bytes(kind).and_then(|value| value.try_into().ok()).map(CK_ULONG::from_ne_bytes)
+        self.bytes(kind).and_then(number)
     }
 
     /// A text; None where it is not there or empty.
@@ -153,6 +153,11 @@ impl Given {
             _ => Ok(()),
         }
     }
+}
+
+/// A number by its bytes in C.
+pub fn number(value: &[u8]) -> Option<CK_ULONG> {
+    value.try_into().ok().map(CK_ULONG::from_ne_bytes)
 }
 
 fn check(kind: CK_ATTRIBUTE_TYPE, value: &[u8], accepted: &[CK_ATTRIBUTE_TYPE]) -> Result<(), Error> {
