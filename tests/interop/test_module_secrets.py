@@ -321,6 +321,25 @@ def test_ml_dsa_signs_messages_with_and_without_a_context(logged_in: Session, ap
         assert logged_in.sign_init(mechanism(CKM.ML_DSA, wrong), key) == Rv.CKR_MECHANISM_PARAM_INVALID
 
 
+@pytest.mark.parametrize(
+    ("key_type", "how", "answer"),
+    [
+        ("ml-dsa-44", CKM.ML_DSA, Rv.CKR_OK),
+        ("ed25519", CKM.EDDSA, Rv.CKR_OK),
+        ("ml-dsa-44", CKM.HASH_ML_DSA_SHA512, Rv.CKR_KEY_FUNCTION_NOT_PERMITTED),
+        ("ec:P-256", CKM.ECDSA_SHA256, Rv.CKR_KEY_FUNCTION_NOT_PERMITTED),
+    ],
+)
+def test_a_key_that_wants_the_data_itself(
+    logged_in: Session, appliance: Appliance, key_type: str, how: int, answer: Rv
+) -> None:
+    """The module has it for mechanisms that sign messages, and a digest for all others."""
+    label = f"secrets-data-{key_type.replace(':', '-')}-{how:x}"
+    body = {"label": label, "type": key_type, "pin": PIN, "policy": {"raw_digest": False}}
+    appliance.api("POST", "/cores/1/keys", body)
+    assert sign_long(logged_in, mechanism(how), logged_in.key(label), b"message")[0] == answer
+
+
 def test_ml_dsa_keys_are_made(logged_in: Session) -> None:
     """By their parameter set; one that is none is refused."""
     private = {CKA.TOKEN: True, CKA.LABEL: b"secrets-made"}
