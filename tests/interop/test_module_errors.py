@@ -235,6 +235,7 @@ def test_null_pointers_and_impossible_lengths_are_bad_arguments(erin: Host) -> N
         ("DigestInit", session, None), ("SignInit", session, None, none),
         ("GetAttributeValue", session, none, None, one),
         ("GenerateRandom", session, None, eight), ("GenerateRandom", session, some, lie),
+        ("GenerateRandom", session, some, c_ulong(1 << 62)), ("GenerateRandom", session, some, c_ulong(1 << 25)),
     ]:
         assert module.call(name, *arguments) == "ARGUMENTS_BAD", name
     print(module.call("OpenSession", slot, none, None, None, some))

@@ -207,9 +207,12 @@ impl Module {
         }
     }
 
-    /// Random bytes from the appliance.
+    /// Random bytes from the appliance. More than MOST_RANDOM is a length that cannot be true.
     pub fn random(&self, session: CK_SESSION_HANDLE, length: usize) -> Result<Vec<u8>, Error> {
         let session = self.session(session)?;
+        if length > MOST_RANDOM {
+            return Err(Error::ArgumentsBad);
+        }
         let random = self.appliance()?.random(session.token.core, length);
         random.map_err(|error| self.refused("random", error))
     }
@@ -283,6 +286,9 @@ impl Module {
         }
     }
 }
+
+/// Bytes that one call gets at most: memory is taken for them before the program's is written to.
+const MOST_RANDOM: usize = 1 << 24;
 
 /// What `C_SessionCancel` ends by which flag.
 const CANCELLED: [(CK_FLAGS, &[Kind]); 8] = [
