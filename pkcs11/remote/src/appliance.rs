@@ -228,6 +228,22 @@ fn read_json<T: DeserializeOwned>(response: &Response) -> Result<T, Error> {
     })
 }
 
+/// Reads one kind of answer after the other, for `fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(asked: u8, response: &Response) -> Result<(), Error> {
+    match asked % 9 {
+        0 => read_json::<Cores>(response).map(drop),
+        1 => read_json::<KeyPage>(response).map(drop),
+        2 => read_json::<Key>(response).map(drop),
+        3 => read_json::<Login>(response).map(drop),
+        4 => read_json::<Verdict>(response).map(drop),
+        5 => read_json::<Signature>(response).and_then(|answer| from_base64(&answer.signature)).map(drop),
+        6 => read_json::<Signatures>(response).map(drop),
+        7 => read_json::<Random>(response).and_then(|answer| from_base64(&answer.random)).map(drop),
+        _ => read_json::<ApplicationAnswer>(response).map(drop),
+    }
+}
+
 fn from_base64(text: &str) -> Result<Vec<u8>, Error> {
     STANDARD.decode(text).map_err(|_| Error::Garbage("the answer holds no base64".to_owned()))
 }
