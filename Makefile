@@ -7,7 +7,7 @@ help:
 	@echo 'make demo         set everything up and sign a file through OpenSSL; ends in "Verified OK"'
 	@echo 'make test         set everything up and run all checks and tests, as CI does'
 	@echo 'make check        the same without installing Debian packages'
-	@echo 'make soak         the fault and attack tests again, much longer and with other cases each time'
+	@echo 'make soak         the fault, attack and fuzz tests again, much longer and with other cases each time'
 	@echo 'make interop      other people'"'"'s programs on four Debian releases; writes docs/reference/interop.md (as root)'
 	@echo 'make dist         wheels, archives and Debian packages of the module and the wheel of the appliance, in dist/'
 	@echo 'make bench        measure, beside openssl speed and SoftHSM2'
@@ -34,6 +34,8 @@ soak:
 	@scripts/setup dev
 	@scripts/build-module
 	@PRIVYSEAL_SOAK=1 .venv/bin/pytest -n auto --dist loadfile -q --timeout 3600 tests/faults tests/security
+	@cargo=$$(scripts/find-cargo) && cd pkcs11 && PATH=$$(dirname "$$cargo"):$$PATH PRIVYSEAL_SOAK=1 \
+	    cargo test --locked fuzzing
 
 interop:
 	@scripts/install-packages interop

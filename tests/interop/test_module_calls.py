@@ -266,7 +266,8 @@ def test_objects_that_are_not_there(session: Session) -> None:
     assert session.cryptoki.C_GetObjectSize(session.handle, 0, byref(c_ulong())) == Rv.CKR_OBJECT_HANDLE_INVALID
     assert session.find({CKA.LABEL: b"nobody's"}) == []
     assert session.find({CKA.CLASS: CKO_CERTIFICATE}) == []
-    assert session.find({CKA.ID: b"\x01"}) == []
+    for wanted in (b"\x01", b"", bytes(64), bytes(65)):
+        assert session.find({CKA.ID: wanted}) == []
 
 
 def test_a_search_gives_each_object_once(session: Session) -> None:
@@ -275,6 +276,30 @@ def test_a_search_gives_each_object_once(session: Session) -> None:
     assert sorted(everything) == sorted(session.find({}, at_a_time=1))
     assert len(set(everything)) == len(everything) == 6
     assert len(session.find({CKA.LABEL: b"calls-pin"})) == 2
+
+
+@pytest.mark.parametrize("slots", ["core", "key"])
+def test_keys_that_are_secret_alone_are_not_shown(
+    cryptoki: Cryptoki,
+    appliance: Appliance,
+    new_host: Callable[..., Host],
+    configured: Callable[[Path], None],
+    slots: str,
+) -> None:
+    """AES and generic secrets have no public key; the pairs beside them are found all the same."""
+    name, user = f"calls-mixed-{slots}", f"mixed-{slots}"
+    core = appliance.api("POST", "/cores", {"name": name}).json()["number"]
+    for key_type in ("aes:256", "ec:P-256", "secret:256"):
+        appliance.add_key(f"mixed-{key_type.partition(':')[0]}", key_type, core=core)
+    appliance.add_rule(appliance.add_user(user), core=core)
+    configured(new_host(appliance, user=user, core=core, slots=slots, timeout_ms=60_000).config)
+    with cryptoki.initialized():
+        (slot,) = cryptoki.slots()
+        session = cryptoki.open(slot)
+        assert len(session.find({})) == 2
+        assert session.find({CKA.LABEL: b"mixed-aes"}) == []
+        assert session.login(PIN) == Rv.CKR_OK
+        assert len(session.sign(mechanism(ECDSA), session.key("mixed-ec"), DIGEST)) == 64
 
 
 def test_a_search_for_private_keys_passes_over_those_that_want_a_pin(session: Session) -> None:

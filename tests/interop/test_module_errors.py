@@ -235,6 +235,7 @@ def test_null_pointers_and_impossible_lengths_are_bad_arguments(erin: Host) -> N
         ("DigestInit", session, None), ("SignInit", session, None, none),
         ("GetAttributeValue", session, none, None, one),
         ("GenerateRandom", session, None, eight), ("GenerateRandom", session, some, lie),
+        ("GenerateRandom", session, some, c_ulong(1 << 62)), ("GenerateRandom", session, some, c_ulong(1 << 25)),
     ]:
         assert module.call(name, *arguments) == "ARGUMENTS_BAD", name
     print(module.call("OpenSession", slot, none, None, None, some))
@@ -283,6 +284,29 @@ def test_a_missing_rule_is_refused_and_named_in_the_log(
     ]
     assert "privyseal rule create --user ruth --core 1 --operations key:sign --keys 'errors-ec'" in host.log.read_text()
     assert erin.directory != host.directory
+
+
+def test_a_key_that_others_guard_waits_for_them(appliance: Appliance, erin: Host) -> None:
+    """A quorum is no fault: the log names the request, and once it is approved the same data is signed."""
+    appliance.add_user("grace")
+    appliance.add_key("errors-guarded")
+    quorum = {"operation": "key:sign", "core": 1, "key": "errors-guarded", "needed": 1, "approvers": ["grace"]}
+    appliance.api("POST", "/quorums", quorum)
+    body = f"""
+    {LOGGED_IN}
+    for _ in range(2):
+        print(module.sign_with(session, "errors-guarded", ECDSA_SHA256))
+        pause()
+    """
+    program = Program(erin, body)
+    program.run_to_pause()
+    waiting = appliance.api("GET", "/approvals?open=true").json()["approvals"]
+    assert f"request {waiting[0]['number']}" in erin.log.read_text()
+    appliance.api("POST", f"/approvals/{waiting[0]['number']}/approve", user="grace")
+    program.go_on()
+    program.run_to_pause()
+    program.go_on()
+    assert program.end() == ["KEY_FUNCTION_NOT_PERMITTED", "OK"]
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ def test_the_pin_of_a_new_key_is_the_configurations_or_the_logins(
         private = {CKA.TOKEN: True, CKA.LABEL: b"made-with-login"}
         answer, *_ = session.generate_pair(CKM.EC_KEY_PAIR_GEN, {CKA.EC_PARAMS: P256}, private)
         assert answer == Rv.CKR_USER_NOT_LOGGED_IN
+        answer, *_ = session.generate_pair(
+            CKM.EC_KEY_PAIR_GEN, {CKA.EC_PARAMS: P256}, private | {CKA.LABEL: b"made-a/b"}
+        )
+        assert answer == Rv.CKR_ATTRIBUTE_VALUE_INVALID
         assert session.login(PIN) == Rv.CKR_OK
         _, key = make(session, "made-with-login")
         assert len(session.sign(mechanism(CKM.ECDSA_SHA256), key, b"data")) == 64
@@ -178,6 +182,18 @@ def test_a_label_that_is_taken(logged_in: Session) -> None:
     assert answer == Rv.CKR_ATTRIBUTE_VALUE_INVALID
 
 
+@pytest.mark.parametrize(
+    "names",
+    [{CKA.LABEL: b"made-a/b"}, {CKA.LABEL: b"made-" + bytes(1)}, {CKA.LABEL: b"made-never", CKA.ID: bytes(65)}],
+)
+def test_names_that_no_key_can_have(logged_in: Session, names: Attributes) -> None:
+    """It is the value that is wrong, for a new key and for one that is there."""
+    answer, *_ = logged_in.generate_pair(CKM.EC_KEY_PAIR_GEN, {CKA.EC_PARAMS: P256}, {CKA.TOKEN: True, **names})
+    assert answer == Rv.CKR_ATTRIBUTE_VALUE_INVALID
+    named = logged_in.find({CKA.LABEL: b"made-named"}) or make(logged_in, "made-named")
+    assert logged_in.change(named[0], names) == Rv.CKR_ATTRIBUTE_VALUE_INVALID
+
+
 def test_sizes_and_mechanisms_that_make_no_key(logged_in: Session) -> None:
     """RSA below 2048 bits, and mechanisms for something else."""
     of_token = {CKA.TOKEN: True, CKA.LABEL: b"made-never"}
@@ -209,6 +225,14 @@ def test_a_destroyed_key_is_gone_here_and_can_be_restored_there(logged_in: Sessi
     appliance.api("POST", "/cores/1/keys/made-to-go/restore")
     time.sleep(LISTING_SECONDS)
     assert logged_in.key("made-to-go") == private
+
+
+def test_a_key_that_is_going_already_can_be_destroyed(logged_in: Session, appliance: Appliance) -> None:
+    """A request whose answer was lost is repeated, and finds that its work is done."""
+    _, private = make(logged_in, "made-to-go-twice")
+    appliance.api("DELETE", "/cores/1/keys/made-to-go-twice")
+    assert logged_in.cryptoki.C_DestroyObject(logged_in.handle, private) == Rv.CKR_OK
+    assert logged_in.cryptoki.C_DestroyObject(logged_in.handle, private) == Rv.CKR_OBJECT_HANDLE_INVALID
 
 
 def test_a_new_id_is_the_keys(logged_in: Session, appliance: Appliance) -> None:

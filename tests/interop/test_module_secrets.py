@@ -263,6 +263,24 @@ def test_a_secret_travels_in_a_ciphertext(logged_in: Session) -> None:
     assert cryptoki.C_DecapsulateKey(*curve) == Rv.CKR_KEY_TYPE_INCONSISTENT
 
 
+def test_a_private_secret_wants_a_login(session: Session) -> None:
+    """As every private object of a session does; without one nothing is kept."""
+    attributes, buffer, handle = SECRET | {CKA.PRIVATE: True}, (c_char * 1088)(), c_ulong()
+    answer = session.cryptoki.C_EncapsulateKey(
+        session.handle,
+        mechanism(CKM.ML_KEM),
+        session.key("secrets-kem", CKO_PUBLIC_KEY),
+        template(attributes),
+        len(attributes),
+        buffer,
+        byref(c_ulong(1088)),
+        byref(handle),
+    )
+    assert (answer, handle.value) == (Rv.CKR_USER_NOT_LOGGED_IN, 0)
+    assert session.login(PIN) == Rv.CKR_OK
+    assert session.find({CKA.CLASS: CKO_SECRET_KEY}) == []
+
+
 # -- ML-DSA -----------------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +319,25 @@ def test_ml_dsa_signs_messages_with_and_without_a_context(logged_in: Session, ap
     assert logged_in.attribute(public, CKA.PARAMETER_SET) == bytes(c_ulong(1))
     for wrong in (context(b"x", hedge=2), context(bytes(256)), oaep()):
         assert logged_in.sign_init(mechanism(CKM.ML_DSA, wrong), key) == Rv.CKR_MECHANISM_PARAM_INVALID
+
+
+@pytest.mark.parametrize(
+    ("key_type", "how", "answer"),
+    [
+        ("ml-dsa-44", CKM.ML_DSA, Rv.CKR_OK),
+        ("ed25519", CKM.EDDSA, Rv.CKR_OK),
+        ("ml-dsa-44", CKM.HASH_ML_DSA_SHA512, Rv.CKR_KEY_FUNCTION_NOT_PERMITTED),
+        ("ec:P-256", CKM.ECDSA_SHA256, Rv.CKR_KEY_FUNCTION_NOT_PERMITTED),
+    ],
+)
+def test_a_key_that_wants_the_data_itself(
+    logged_in: Session, appliance: Appliance, key_type: str, how: int, answer: Rv
+) -> None:
+    """The module has it for mechanisms that sign messages, and a digest for all others."""
+    label = f"secrets-data-{key_type.replace(':', '-')}-{how:x}"
+    body = {"label": label, "type": key_type, "pin": PIN, "policy": {"raw_digest": False}}
+    appliance.api("POST", "/cores/1/keys", body)
+    assert sign_long(logged_in, mechanism(how), logged_in.key(label), b"message")[0] == answer
 
 
 def test_ml_dsa_keys_are_made(logged_in: Session) -> None:

@@ -15,6 +15,8 @@
 
 mod cipher;
 mod crypto;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod general;
 mod interface;
 mod keys;

@@ -109,16 +109,17 @@ exported! {
 ///
 /// # Safety
 /// `one.pValue` is NULL or points at `one.ulValueLen` bytes.
-unsafe fn answer_attribute(one: &mut CK_ATTRIBUTE, value: Result<Vec<u8>, Error>) -> Result<(), Error> {
+unsafe fn answer_attribute(one: &mut CK_ATTRIBUTE, value: Result<impl AsRef<[u8]>, Error>) -> Result<(), Error> {
     let room = one.ulValueLen as usize;
     one.ulValueLen = CK_UNAVAILABLE_INFORMATION;
     let value = value?;
+    let value = value.as_ref();
     if !one.pValue.is_null() {
         if room < value.len() {
             return Err(Error::BufferTooSmall);
         }
         // SAFETY: there is room, and the caller vouches for the pointer.
-        unsafe { fill(one.pValue.cast::<u8>(), &value)? };
+        unsafe { fill(one.pValue.cast::<u8>(), value)? };
     }
     one.ulValueLen = value.len() as CK_ULONG;
     Ok(())

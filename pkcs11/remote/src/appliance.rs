@@ -161,12 +161,6 @@ impl Appliance {
         Ok(bytes)
     }
 
-    /// Lets go of everything without running a destructor: for a child after fork, whose connections are its parent's
-    /// and whose locks may be held by threads that it does not have, and for a process that is already ending.
-    pub fn abandon(self) {
-        std::mem::forget(self);
-    }
-
     fn sign_one(&self, order: &SignOrder, input: &[u8], ticket: Option<&Secret>) -> Result<Vec<u8>, Error> {
         let body = OrderBody { ticket: ticket.map(Secret::expose), ..single_body(order, input) };
         let answer: Signature = self.post(key_path(order, "sign"), &body)?;
@@ -232,6 +226,22 @@ fn read_json<T: DeserializeOwned>(response: &Response) -> Result<T, Error> {
     serde_json::from_slice(&response.body).map_err(|_| {
         Error::Garbage("the answer is not the JSON that was expected; is this a Privyseal appliance?".to_owned())
     })
+}
+
+/// Reads one kind of answer after the other, for `fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(asked: u8, response: &Response) -> Result<(), Error> {
+    match asked % 9 {
+        0 => read_json::<Cores>(response).map(drop),
+        1 => read_json::<KeyPage>(response).map(drop),
+        2 => read_json::<Key>(response).map(drop),
+        3 => read_json::<Login>(response).map(drop),
+        4 => read_json::<Verdict>(response).map(drop),
+        5 => read_json::<Signature>(response).and_then(|answer| from_base64(&answer.signature)).map(drop),
+        6 => read_json::<Signatures>(response).map(drop),
+        7 => read_json::<Random>(response).and_then(|answer| from_base64(&answer.random)).map(drop),
+        _ => read_json::<ApplicationAnswer>(response).map(drop),
+    }
 }
 
 fn from_base64(text: &str) -> Result<Vec<u8>, Error> {

@@ -14,6 +14,8 @@ mod coalesce;
 mod configuration;
 mod connection;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod lenient_json;
 mod log;
@@ -33,24 +35,3 @@ pub use model::{
 };
 pub use secret::Secret;
 pub use url::Url;
-
-/// The doors for `pkcs11/fuzz`, which is the only build that has them.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    use std::io::{self, Read};
-
-    struct Pieces<'a>(&'a [u8], usize);
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let length = self.1.min(buffer.len());
-            self.0.read(&mut buffer[..length])
-        }
-    }
-
-    /// Status and body of a response that comes in pieces of at most `size` bytes; None if it is refused.
-    pub fn read_response(bytes: &[u8], size: usize, limit: usize) -> Option<(u16, Vec<u8>)> {
-        let response = crate::http::read_response(&mut Pieces(bytes, size), limit).ok()?;
-        Some((response.status, response.body.to_vec()))
-    }
-}

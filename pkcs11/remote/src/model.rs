@@ -44,7 +44,7 @@ pub struct Key {
     pub kind: String,
     /// Whether signing needs a PIN or a ticket.
     pub pin: bool,
-    /// DER of the SubjectPublicKeyInfo (RFC 5280).
+    /// DER of the SubjectPublicKeyInfo (RFC 5280); empty for a key that has none, for example AES.
     #[serde(deserialize_with = "from_base64")]
     pub public_key: Vec<u8>,
     pub mechanisms: Vec<String>,
@@ -186,6 +186,6 @@ pub struct SignOrder {
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
     STANDARD.decode(text).map_err(|_| serde::de::Error::custom("no base64"))
 }

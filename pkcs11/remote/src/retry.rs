@@ -158,7 +158,7 @@ impl ProblemDocument {
 }
 
 /// The refusal in a response that is none of 2xx.
-fn problem(response: &Response) -> Error {
+pub(crate) fn problem(response: &Response) -> Error {
     let status = response.status;
     let document: Option<ProblemDocument> = serde_json::from_slice(&response.body).ok();
     let known = document.and_then(|document| Some((document.kind.strip_prefix(PROBLEM)?.to_owned(), document)));

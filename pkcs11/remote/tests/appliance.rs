@@ -224,6 +224,18 @@ mod requests {
     }
 
     #[test]
+    fn a_key_without_a_public_half_spoils_no_listing() {
+        let fields = r#""type": "aes:256", "pin": true, "mechanisms": [], "operations": []"#;
+        let key = |label: &str, public: &str| {
+            format!(r#"{{"id": "00000000000000aa", "label": "{label}", "public_key": {public}, {fields}}}"#)
+        };
+        let page = format!(r#"{{"keys": [{}, {}], "next": null}}"#, key("secret", "null"), key("pair", r#""AQID""#));
+        let (_server, appliance) = pair("null", "", move |_| json(200, &page));
+        let keys = appliance.keys(1, &KeyQuery::default()).unwrap().keys;
+        assert_eq!(keys.iter().map(|key| key.public_key.len()).collect::<Vec<_>>(), [0, 3]);
+    }
+
+    #[test]
     fn random_bytes_come_in_as_many_requests_as_they_need() {
         let (server, appliance) = pair("random", "", |number| {
             let body = if number == 0 { "AAAA".repeat(1365) + "AA==" } else { "AAA=".to_owned() };

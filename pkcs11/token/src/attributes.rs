@@ -2,6 +2,8 @@
 //!
 //! Always true: the values that make up a private key are never here; asking for them is `AttributeSensitive`.
 
+use std::ops::RangeInclusive;
+
 use privyseal_sys::*;
 
 use crate::der;
@@ -10,6 +12,9 @@ use crate::key::{to_hex, Class, Key};
 use crate::mechanism;
 use crate::plain::Plain;
 use crate::public_key::PublicKey;
+
+/// Bytes that CKA_ID may have (docs/reference/rest.md, `object_id`).
+const ID_LENGTHS: RangeInclusive<usize> = 1..=64;
 
 /// The value of one attribute of a key's public or private object, as its bytes in C.
 pub fn value(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
@@ -51,8 +56,8 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
         CKA_DESTROYABLE => truth(class == Class::Private && key.record.allows("key:destroy")),
         CKA_LABEL => key.record.label.clone().into_bytes(),
         CKA_ID => key.object_id(),
-        CKA_KEY_TYPE => ulong(key_type(&key.public).0),
-        CKA_KEY_GEN_MECHANISM => ulong(key_type(&key.public).1),
+        CKA_KEY_TYPE => ulong(key.public.family().key_type()),
+        CKA_KEY_GEN_MECHANISM => ulong(mechanism::generating(key.public.family())),
         CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE => vec![],
         CKA_PUBLIC_KEY_INFO => key.record.public_key.clone(),
         CKA_ALLOWED_MECHANISMS => mechanism::allowed(&key.public).into_iter().flat_map(CK_ULONG::to_ne_bytes).collect(),
@@ -62,8 +67,7 @@ fn common(key: &Key, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
 
 fn of_public(key: &Key, kind: CK_ATTRIBUTE_TYPE) -> Option<Vec<u8>> {
     match (kind, &key.public) {
-        // Keys that are not the appliance's are kept and shown, and used elsewhere.
-        (CKA_VERIFY, public) => Some(truth(public.signature_length() > 0 && !key.is_foreign())),
+        (CKA_VERIFY, public) => Some(truth(public.signature_length() > 0)),
         (CKA_ENCRYPT, PublicKey::Rsa { .. }) => Some(truth(key.record.allows("encrypt"))),
         (CKA_ENCAPSULATE, PublicKey::MlKem { .. }) => Some(truth(key.record.allows("encapsulate"))),
         (CKA_ENCRYPT | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_TRUSTED, _) => Some(truth(false)),
@@ -122,17 +126,6 @@ fn missing(public: &PublicKey, class: Class, kind: CK_ATTRIBUTE_TYPE) -> Error {
     }
 }
 
-fn key_type(public: &PublicKey) -> (CK_KEY_TYPE, CK_MECHANISM_TYPE) {
-    match public {
-        PublicKey::Rsa { .. } => (CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN),
-        PublicKey::Ec { .. } => (CKK_EC, CKM_EC_KEY_PAIR_GEN),
-        PublicKey::Edwards { .. } => (CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN),
-        PublicKey::Montgomery { .. } => (CKK_EC_MONTGOMERY, CKM_EC_MONTGOMERY_KEY_PAIR_GEN),
-        PublicKey::MlKem { .. } => (CKK_ML_KEM, CKM_ML_KEM_KEY_PAIR_GEN),
-        PublicKey::MlDsa { .. } => (CKK_ML_DSA, CKM_ML_DSA_KEY_PAIR_GEN),
-    }
-}
-
 /// A number as its bytes in C.
 pub fn ulong(value: CK_ULONG) -> Vec<u8> {
     value.to_ne_bytes().to_vec()
@@ -177,16 +170,18 @@ impl Template {
 
     /// Whether an object that is nothing but its attributes has all the wanted values.
     pub fn matches_plain(&self, object: &Plain) -> bool {
-        self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| found == *wanted))
+        self.wanted.iter().all(|(kind, wanted)| object.value(*kind).is_ok_and(|found| *found == *wanted))
     }
 
-    /// Whether it can match no key at all, for example because it wants certificates.
+    /// Whether it can match no key at all, for example because it wants certificates. The appliance refuses a search for
+    /// an id that no key can have.
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
         let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
-        label || class || token
+        let id = self.wanted(CKA_ID).is_some_and(|id| !ID_LENGTHS.contains(&id.len()));
+        label || class || token || id
     }
 
     /// Whether it names the class of private keys.
@@ -201,7 +196,7 @@ impl Template {
 
     /// The wanted CKA_ID as the appliance writes it.
     pub fn object_id(&self) -> Option<String> {
-        self.wanted(CKA_ID).filter(|id| !id.is_empty()).map(to_hex)
+        self.wanted(CKA_ID).map(to_hex)
     }
 
     fn wanted(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
@@ -271,6 +266,12 @@ mod tests {
         let of_sessions = Template::new(vec![(CKA_TOKEN, truth(false))]);
         assert!(certificates.is_hopeless() && of_sessions.is_hopeless());
         assert!(!Template::default().is_hopeless());
+    }
+
+    #[test]
+    fn a_search_for_an_id_that_no_key_can_have_asks_nobody() {
+        let hopeless = |length| Template::new(vec![(CKA_ID, vec![7; length])]).is_hopeless();
+        assert_eq!([0, 1, 64, 65].map(hopeless), [true, false, false, true]);
     }
 
     #[test]

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use privyseal_remote::{Application, Error as RemoteError};
+use privyseal_remote::Application;
 use privyseal_sys::*;
 use zeroize::Zeroizing;
 
-use crate::crypto::{authorised, begin};
+use crate::crypto::authorised;
 use crate::error::Error;
 use crate::hash::Hash;
 use crate::key::{Class, Key};
@@ -36,7 +36,6 @@ impl Ciphering {
     fn start(key: Arc<Key>, kind: CK_MECHANISM_TYPE, parameter: &Parameter) -> Result<Ciphering, Error> {
         let (cipher, oaep) = mechanism::cipher(kind, parameter)?;
         match key.public {
-            PublicKey::Rsa { .. } if key.is_foreign() => Err(Error::KeyFunctionNotPermitted),
             PublicKey::Rsa { .. } => Ok(Ciphering { key, cipher, oaep, waiting: None }),
             _ => Err(Error::KeyTypeInconsistent),
         }
@@ -71,12 +70,14 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.encrypt, || match self.key(&session, key)? {
-            (key, Class::Public) => Ciphering::start(key, kind, parameter),
-            _ => Err(Error::KeyFunctionNotPermitted),
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.encrypt,
+            |session| match self.key(session, key)? {
+                (key, Class::Public) => Ciphering::start(key, kind, parameter),
+                _ => Err(Error::KeyFunctionNotPermitted),
+            },
+        )
     }
 
     /// Encrypts.
@@ -88,8 +89,7 @@ impl Module {
             operations.encrypt = Some(encrypting);
             return Ok(refusal);
         }
-        let encrypted = self.apply(&session, &encrypting, "encrypt", data, Error::DataLenRange)?;
-        Ok(Produced::Bytes(encrypted.to_vec()))
+        self.apply(&session, &encrypting, "encrypt", data, Error::DataLenRange).map(Produced::Bytes)
     }
 
     /// Begins a decryption. A key with a PIN wants a login first.
@@ -100,16 +100,18 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.decrypt, || match self.key(&session, key)? {
-            (key, Class::Private) => {
-                let decrypting = Ciphering::start(key, kind, parameter)?;
-                authorised(&session, &decrypting.key)?;
-                Ok(decrypting)
-            }
-            _ => Err(Error::KeyFunctionNotPermitted),
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.decrypt,
+            |session| match self.key(session, key)? {
+                (key, Class::Private) => {
+                    let decrypting = Ciphering::start(key, kind, parameter)?;
+                    authorised(session, &decrypting.key)?;
+                    Ok(decrypting)
+                }
+                _ => Err(Error::KeyFunctionNotPermitted),
+            },
+        )
     }
 
     /// Decrypts. A question for the length is answered with the most that it can be, without the appliance.
@@ -126,6 +128,9 @@ impl Module {
             Some(plaintext) => plaintext,
             None => {
                 authorised(&session, &decrypting.key)?;
+                if data.len() != decrypting.length() {
+                    return Err(Error::EncryptedDataLenRange);
+                }
                 self.apply(&session, &decrypting, "decrypt", data, Error::EncryptedDataInvalid)?
             }
         };
@@ -133,7 +138,7 @@ impl Module {
             operations.decrypt = Some(Ciphering { waiting: Some(plaintext), ..decrypting });
             return Ok(refusal);
         }
-        Ok(Produced::Bytes(plaintext.to_vec()))
+        Ok(Produced::Bytes(plaintext))
     }
 
     fn apply(
@@ -144,9 +149,6 @@ impl Module {
         data: &[u8],
         wrong_data: Error,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        if verb == "decrypt" && data.len() != how.length() {
-            return Err(Error::EncryptedDataLenRange);
-        }
         let application = Application { data: Some(data), ..how.application(session.token.core, verb) };
         self.applied(session, &how.key, &application, wrong_data).map(|applied| applied.value)
     }
@@ -164,7 +166,7 @@ impl Module {
         let authorised = key.record.pin && !matches!(how.verb, "encrypt" | "encapsulate");
         let applied = session.token.with_ticket(&appliance, authorised, |ticket| appliance.apply(how, ticket));
         applied.map_err(|error| {
-            let wrong = matches!(&error, RemoteError::Problem { name, .. } if name == "invalid-body");
+            let wrong = error.problem() == Some("invalid-body");
             let code = self.refused(how.verb, error);
             if wrong {
                 wrong_data

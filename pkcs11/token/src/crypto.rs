@@ -18,6 +18,23 @@ use crate::parameter::Parameter;
 use crate::session::{Operations, Session};
 
 impl Module {
+    /// Begins an operation of any kind, in its place; `OperationActive` while there is one.
+    pub(crate) fn begin<T>(
+        &self,
+        session: CK_SESSION_HANDLE,
+        place: impl FnOnce(&mut Operations) -> &mut Option<T>,
+        start: impl FnOnce(&Session) -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        let session = self.session(session)?;
+        let mut operations = lock(&session.operations);
+        let place = place(&mut operations);
+        if place.is_some() {
+            return Err(Error::OperationActive);
+        }
+        *place = Some(start(&session)?);
+        Ok(())
+    }
+
     /// Begins a digest.
     pub fn digest_init(
         &self,
@@ -25,9 +42,7 @@ impl Module {
         kind: CK_MECHANISM_TYPE,
         parameter: &Parameter,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.digest, || Digesting::start(kind, parameter))
+        self.begin(session, |operations| &mut operations.digest, |_| Digesting::start(kind, parameter))
     }
 
     /// Takes a part of the message to digest.
@@ -51,7 +66,7 @@ impl Module {
             return Ok(refusal);
         }
         digesting.update(message.unwrap_or_default());
-        Ok(Produced::Bytes(digesting.finish()))
+        Ok(Produced::Bytes(digesting.finish().into()))
     }
 
     /// Begins a signature. A key with a PIN wants a login first.
@@ -62,13 +77,11 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.sign, || {
-            let signing = self.start(&session, Class::Private, kind, parameter, key)?;
-            authorised(&session, &signing.key)?;
-            Ok(signing)
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.sign,
+            |session| self.start(session, Class::Private, kind, parameter, key),
+        )
     }
 
     /// Takes a part of what is signed.
@@ -89,7 +102,7 @@ impl Module {
             return Ok(refusal);
         }
         signing.update(data.unwrap_or_default())?;
-        self.conclude(&session, signing).map(Produced::Bytes)
+        self.conclude(&session, signing).map(|signature| Produced::Bytes(signature.into()))
     }
 
     /// Begins a verification.
@@ -100,9 +113,11 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.verify, || self.start(&session, Class::Public, kind, parameter, key))
+        self.begin(
+            session,
+            |operations| &mut operations.verify,
+            |session| self.start(session, Class::Public, kind, parameter, key),
+        )
     }
 
     /// Takes a part of what was signed.
@@ -132,15 +147,17 @@ impl Module {
         key: CK_OBJECT_HANDLE,
         signature: &[u8],
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.verify_signature, || {
-            let verifying = self.start(&session, Class::Public, kind, parameter, key)?;
-            match signature.len() == verifying.length() {
-                true => Ok((verifying, signature.to_vec())),
-                false => Err(Error::SignatureLenRange),
-            }
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.verify_signature,
+            |session| {
+                let verifying = self.start(session, Class::Public, kind, parameter, key)?;
+                match signature.len() == verifying.length() {
+                    true => Ok((verifying, signature.to_vec())),
+                    false => Err(Error::SignatureLenRange),
+                }
+            },
+        )
     }
 
     /// Takes a part of what was signed; a part that fails ends the operation.
@@ -190,9 +207,12 @@ impl Module {
         }
     }
 
-    /// Random bytes from the appliance.
+    /// Random bytes from the appliance. More than MOST_RANDOM is a length that cannot be true.
     pub fn random(&self, session: CK_SESSION_HANDLE, length: usize) -> Result<Vec<u8>, Error> {
         let session = self.session(session)?;
+        if length > MOST_RANDOM {
+            return Err(Error::ArgumentsBad);
+        }
         let random = self.appliance()?.random(session.token.core, length);
         random.map_err(|error| self.refused("random", error))
     }
@@ -206,12 +226,15 @@ impl Module {
     pub(crate) fn key(&self, session: &Session, handle: CK_OBJECT_HANDLE) -> Result<(Arc<Key>, Class), Error> {
         match self.object(session, handle) {
             Ok(Object::Key(key, class)) => Ok((key, class)),
-            Ok(Object::Plain(object)) => Ok((object.key.clone().ok_or(Error::KeyHandleInvalid)?, Class::Public)),
+            // One that is not the appliance's is kept and shown, and used elsewhere.
+            Ok(Object::Plain(object)) if object.is_public_key() => Err(Error::KeyFunctionNotPermitted),
+            Ok(Object::Plain(_)) => Err(Error::KeyHandleInvalid),
             Err(Error::ObjectHandleInvalid) => Err(Error::KeyHandleInvalid),
             Err(error) => Err(error),
         }
     }
 
+    /// A verification with a public key, or a signature with a private one, which wants a login first if it has a PIN.
     pub(crate) fn start(
         &self,
         session: &Session,
@@ -221,15 +244,15 @@ impl Module {
         key: CK_OBJECT_HANDLE,
     ) -> Result<Signing, Error> {
         let (key, found) = self.key(session, key)?;
-        if key.is_foreign() {
+        let signing = Signing::start(key, kind, parameter)?;
+        if found != class {
+            // A public key cannot sign, and a private key is not what verifies.
             return Err(Error::KeyFunctionNotPermitted);
         }
-        let signing = Signing::start(key, kind, parameter)?;
-        match found == class {
-            true => Ok(signing),
-            // A public key cannot sign, and a private key is not what verifies.
-            false => Err(Error::KeyFunctionNotPermitted),
+        if class == Class::Private {
+            authorised(session, &signing.key)?;
         }
+        Ok(signing)
     }
 
     pub(crate) fn conclude(&self, session: &Session, signing: Signing) -> Result<Vec<u8>, Error> {
@@ -264,6 +287,9 @@ impl Module {
     }
 }
 
+/// Bytes that one call gets at most: memory is taken for them before the program's is written to.
+const MOST_RANDOM: usize = 1 << 24;
+
 /// What `C_SessionCancel` ends by which flag.
 const CANCELLED: [(CK_FLAGS, &[Kind]); 8] = [
     (CKF_DECRYPT, &[Kind::Decrypt]),
@@ -291,14 +317,6 @@ impl Operations {
             Kind::VerifySignature => self.verify_signature.take().is_some(),
         }
     }
-}
-
-pub(crate) fn begin<T>(place: &mut Option<T>, start: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
-    if place.is_some() {
-        return Err(Error::OperationActive);
-    }
-    *place = Some(start()?);
-    Ok(())
 }
 
 /// An update that fails ends the operation.

@@ -2,6 +2,8 @@
 //!
 //! Always true: the secret becomes a key of the session, which lives in this process alone and is overwritten when it ends.
 
+use std::sync::Arc;
+
 use privyseal_remote::Application;
 use privyseal_sys::*;
 use zeroize::Zeroizing;
@@ -9,13 +11,14 @@ use zeroize::Zeroizing;
 use crate::crypto::authorised;
 use crate::error::Error;
 use crate::hash::Hash;
-use crate::key::Class;
+use crate::key::{Class, Key};
 use crate::mechanism::{self, Purpose};
 use crate::module::Module;
 use crate::operation::{Produced, Room};
 use crate::parameter::Parameter;
 use crate::plain::SecretOrder;
 use crate::public_key::PublicKey;
+use crate::session::Session;
 use crate::template::Attributes;
 
 /// A ciphertext for somebody and the secret in it.
@@ -54,7 +57,7 @@ impl Module {
             ..Application::default()
         };
         let applied = self.applied(&session, &key, &application, Error::MechanismParamInvalid)?;
-        Ok(self.session_objects.add(handle, session.token.slot, order.fulfil(&applied.value)?))
+        self.add(handle, &session, order.fulfil(&applied.value)?)
     }
 
     /// Makes a secret for the holder of an ML-KEM key. Nothing is asked of the appliance before there is room.
@@ -68,7 +71,7 @@ impl Module {
         room: Room,
     ) -> Result<Encapsulated, Error> {
         let session = self.session(handle)?;
-        let (key, length) = self.capsule(handle, kind, parameter, key, Class::Public)?;
+        let (key, length) = self.capsule(&session, kind, parameter, key, Class::Public)?;
         let order = SecretOrder::new(template)?;
         if let Some(refusal) = room.refusal(length) {
             return Ok((refusal, CK_INVALID_HANDLE));
@@ -83,8 +86,8 @@ impl Module {
         if applied.ciphertext.len() != length {
             return Err(Error::DeviceError);
         }
-        let secret = self.session_objects.add(handle, session.token.slot, order.fulfil(&applied.value)?);
-        Ok((Produced::Bytes(applied.ciphertext), secret))
+        let secret = self.add(handle, &session, order.fulfil(&applied.value)?)?;
+        Ok((Produced::Bytes(applied.ciphertext.into()), secret))
     }
 
     /// Takes the secret out of a ciphertext for an ML-KEM key.
@@ -98,7 +101,7 @@ impl Module {
         ciphertext: &[u8],
     ) -> Result<CK_OBJECT_HANDLE, Error> {
         let session = self.session(handle)?;
-        let (key, length) = self.capsule(handle, kind, parameter, key, Class::Private)?;
+        let (key, length) = self.capsule(&session, kind, parameter, key, Class::Private)?;
         authorised(&session, &key)?;
         let order = SecretOrder::new(template)?;
         if ciphertext.len() != length {
@@ -107,27 +110,27 @@ impl Module {
         let (core, ciphertext) = (session.token.core, Some(ciphertext));
         let how = Application { core, key: &key.record.id, verb: "decapsulate", ciphertext, ..Application::default() };
         let secret: Zeroizing<Vec<u8>> = self.applied(&session, &key, &how, Error::EncryptedDataInvalid)?.value;
-        Ok(self.session_objects.add(handle, session.token.slot, order.fulfil(&secret)?))
+        self.add(handle, &session, order.fulfil(&secret)?)
     }
 
     /// The half of an ML-KEM key that a handle names, and the bytes of its ciphertexts.
     fn capsule(
         &self,
-        session: CK_SESSION_HANDLE,
+        session: &Session,
         kind: CK_MECHANISM_TYPE,
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
         wanted: Class,
-    ) -> Result<(std::sync::Arc<crate::key::Key>, usize), Error> {
+    ) -> Result<(Arc<Key>, usize), Error> {
         if mechanism::purpose(kind)? != Purpose::Encapsulate {
             return Err(Error::MechanismInvalid);
         }
         if !parameter.is_empty() {
             return Err(Error::MechanismParamInvalid);
         }
-        let (key, class) = self.key(&*self.session(session)?, key)?;
+        let (key, class) = self.key(session, key)?;
         match key.public {
-            PublicKey::MlKem { .. } if class != wanted || key.is_foreign() => Err(Error::KeyFunctionNotPermitted),
+            PublicKey::MlKem { .. } if class != wanted => Err(Error::KeyFunctionNotPermitted),
             PublicKey::MlKem { ciphertext_length, .. } => Ok((key, ciphertext_length)),
             _ => Err(Error::KeyTypeInconsistent),
         }

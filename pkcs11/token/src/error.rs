@@ -54,7 +54,7 @@ errors! {
     FunctionRejected = CKR_FUNCTION_REJECTED,
     /// A fault of this module.
     GeneralError = CKR_GENERAL_ERROR,
-    /// No access rule lets this user do this with the key.
+    /// No access rule lets this user do this with the key, or others have to agree first.
     KeyFunctionNotPermitted = CKR_KEY_FUNCTION_NOT_PERMITTED,
     KeyHandleInvalid = CKR_KEY_HANDLE_INVALID,
     /// The mechanism is not one of the key's type.
@@ -103,7 +103,8 @@ impl From<&RemoteError> for Error {
 fn from_problem(name: &str, detail: &str) -> Error {
     match name {
         "unauthenticated" => Error::FunctionRejected,
-        "access-refused" => Error::KeyFunctionNotPermitted,
+        // Others have to agree first: the log says in which request, and the same call works once they have.
+        "access-refused" | "approval-needed" => Error::KeyFunctionNotPermitted,
         "key-not-found" => Error::KeyHandleInvalid,
         // The label is another key's, or the key's end has begun.
         "conflict" => Error::AttributeValueInvalid,
@@ -113,11 +114,18 @@ fn from_problem(name: &str, detail: &str) -> Error {
         "too-many-attempts" => Error::FunctionFailed,
         // The PIN of the login is another key's, or the login has ended and cannot be renewed.
         "pin-required" | "ticket-invalid" => Error::UserNotLoggedIn,
+        "invalid-body" if is_about(detail, "label") || is_about(detail, "object_id") => Error::AttributeValueInvalid,
         "invalid-body" if detail.contains("digest") => Error::DataLenRange,
         "invalid-body" => Error::MechanismParamInvalid,
         "body-too-large" => Error::DataLenRange,
         _ => Error::DeviceError,
     }
+}
+
+/// Whether the detail of `invalid-body` begins with this field of the body, as in `body.label: a label has …`.
+pub(crate) fn is_about(detail: &str, field: &str) -> bool {
+    let named = detail.strip_prefix("body.").and_then(|rest| rest.strip_prefix(field));
+    named.is_some_and(|rest| rest.starts_with(':'))
 }
 
 #[cfg(test)]
@@ -131,10 +139,14 @@ mod tests {
     #[test]
     fn problems_become_their_codes() {
         assert_eq!(problem("pin-locked", "").name(), "CKR_PIN_LOCKED");
+        assert_eq!(problem("approval-needed", ""), Error::KeyFunctionNotPermitted);
         assert_eq!(problem("too-many-attempts", ""), Error::FunctionFailed);
         assert_eq!(problem("pin-required", ""), Error::UserNotLoggedIn);
         assert_eq!(problem("invalid-body", "body.digest: too long"), Error::DataLenRange);
         assert_eq!(problem("invalid-body", "body.salt_length: too large"), Error::MechanismParamInvalid);
+        assert_eq!(problem("invalid-body", "body.label: a label has no digest"), Error::AttributeValueInvalid);
+        assert_eq!(problem("invalid-body", "body.object_id: too long"), Error::AttributeValueInvalid);
+        assert_eq!(problem("invalid-body", "body.labels: no such field"), Error::MechanismParamInvalid);
     }
 
     #[test]

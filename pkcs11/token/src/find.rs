@@ -55,16 +55,16 @@ impl Find {
             find.next = one;
             return Ok(find);
         }
-        let (page, before) = (keys.first_page(fetch)?, find.found.clone());
+        let (page, before) = (keys.first_page(fetch)?, find.found.len());
         find.add(&page.keys);
         find.next = match (page.next, &one) {
             (Some(_), Some(one)) if one.label.is_none() => {
                 // Several keys may have one CKA_ID, and those beyond this page too.
-                find.found = before;
+                find.found.truncate(before);
                 Some(one.clone())
             }
             // Labels are unique in a core, so what has been found is all.
-            (Some(_), Some(_)) => one.filter(|_| find.found == before),
+            (Some(_), Some(_)) => one.filter(|_| find.found.len() == before),
             (next, _) => next.map(|cursor| KeyQuery { cursor: Some(cursor), limit: PAGE, ..KeyQuery::default() }),
         };
         Ok(find)

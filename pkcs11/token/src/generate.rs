@@ -3,16 +3,16 @@
 //! Always true: a key is made, kept and used on the appliance, so it is of the token and sensitive, and a template that
 //! wants another is refused before the appliance is asked. Its two objects are one key with one label and one id.
 
-use privyseal_remote::{Key as Record, NewKey};
+use privyseal_remote::{Error as RemoteError, Key as Record, NewKey};
 use privyseal_sys::*;
 
-use crate::error::Error;
+use crate::error::{is_about, Error};
 use crate::key::{to_hex, Class};
-use crate::mechanism::{self, Family, Purpose};
+use crate::mechanism::{self, Purpose};
 use crate::module::Module;
-use crate::public_key::{ec_type, edwards_type, montgomery_type};
+use crate::public_key::{curve_type, set_type, Family};
 use crate::session::Session;
-use crate::template::{Attributes, Given};
+use crate::template::{number, Attributes, Given};
 
 /// What the template of either half may name.
 const HALF: [CK_ATTRIBUTE_TYPE; 7] =
@@ -107,8 +107,7 @@ impl Module {
             exportable: order.exportable,
         };
         appliance.generate(session.token.core, &key).map_err(|error| {
-            // Of a body that was checked here, only the PIN can be missing.
-            let wants_pin = pin.is_none() && error.problem() == Some("invalid-body");
+            let wants_pin = pin.is_none() && wants_pin(&error);
             let code = self.refused("generate", error);
             if wants_pin {
                 Error::UserNotLoggedIn
@@ -117,6 +116,11 @@ impl Module {
             }
         })
     }
+}
+
+/// Whether the core makes no key without a PIN.
+fn wants_pin(error: &RemoteError) -> bool {
+    matches!(error, RemoteError::Problem { name, detail, .. } if name == "invalid-body" && is_about(detail, "pin"))
 }
 
 /// Reads the two templates. What a program cannot have here is `TemplateInconsistent`; what decides the type and is not
@@ -168,15 +172,17 @@ fn one_of(public: &Given, private: &Given, kind: CK_ATTRIBUTE_TYPE) -> Result<Op
 
 /// The type as the appliance names it.
 fn type_of(family: Family, public: &Given, private: &Given) -> Result<String, Error> {
-    let parameters = || one_of(public, private, CKA_EC_PARAMS)?.ok_or(Error::TemplateIncomplete);
-    let curve = |found: Option<&str>| found.map(str::to_owned).ok_or(Error::CurveNotSupported);
+    let deciding = |kind| one_of(public, private, kind)?.ok_or(Error::TemplateIncomplete);
     match family {
         Family::Rsa => rsa_type(public),
-        Family::Ec => curve(ec_type(&parameters()?)),
-        Family::Edwards => curve(edwards_type(&parameters()?)),
-        Family::Montgomery => curve(montgomery_type(&parameters()?)),
-        Family::MlKem => ml_kem_type(&one_of(public, private, CKA_PARAMETER_SET)?.ok_or(Error::TemplateIncomplete)?),
-        Family::MlDsa => ml_dsa_type(&one_of(public, private, CKA_PARAMETER_SET)?.ok_or(Error::TemplateIncomplete)?),
+        Family::Ec | Family::Edwards | Family::Montgomery => {
+            let found = curve_type(family, &deciding(CKA_EC_PARAMS)?);
+            found.map(str::to_owned).ok_or(Error::CurveNotSupported)
+        }
+        Family::MlKem | Family::MlDsa => {
+            let found = number(&deciding(CKA_PARAMETER_SET)?).and_then(|set| set_type(family, set));
+            found.map(str::to_owned).ok_or(Error::ParameterSetNotSupported)
+        }
     }
 }
 
@@ -189,18 +195,6 @@ fn rsa_type(public: &Given) -> Result<String, Error> {
         Some(bits @ (2048 | 3072 | 4096 | 8192)) => Ok(format!("rsa:{bits}")),
         _ => Err(Error::KeySizeRange),
     }
-}
-
-fn ml_kem_type(set: &[u8]) -> Result<String, Error> {
-    let types = [(CKP_ML_KEM_768, "ml-kem-768"), (CKP_ML_KEM_1024, "ml-kem-1024")];
-    let found = types.iter().find(|(known, _)| known.to_ne_bytes() == set);
-    found.map(|(_, kind)| (*kind).to_owned()).ok_or(Error::ParameterSetNotSupported)
-}
-
-fn ml_dsa_type(set: &[u8]) -> Result<String, Error> {
-    let types = [(CKP_ML_DSA_44, "ml-dsa-44"), (CKP_ML_DSA_65, "ml-dsa-65"), (CKP_ML_DSA_87, "ml-dsa-87")];
-    let found = types.iter().find(|(known, _)| known.to_ne_bytes() == set);
-    found.map(|(_, kind)| (*kind).to_owned()).ok_or(Error::ParameterSetNotSupported)
 }
 
 #[cfg(test)]

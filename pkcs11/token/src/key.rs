@@ -29,15 +29,10 @@ impl Key {
         Some(Key { record, public, id })
     }
 
-    /// A public key that is not the appliance's; its record has no id.
-    pub fn foreign(record: Record) -> Option<Key> {
-        let public = PublicKey::parse(&record.public_key)?;
-        Some(Key { record, public, id: 0 })
-    }
-
-    /// Whether the appliance has it.
-    pub fn is_foreign(&self) -> bool {
-        self.record.id.is_empty()
+    /// A public key that is not the appliance's, by its SubjectPublicKeyInfo. Nobody may do anything with it here.
+    pub fn foreign(public_key: Vec<u8>) -> Option<Key> {
+        let public = PublicKey::parse(&public_key)?;
+        Some(Key { record: Record { public_key, ..Record::default() }, public, id: 0 })
     }
 
     /// CKA_ID: what programs have made of it, or the key's own id.

@@ -115,7 +115,9 @@ impl Keys {
     /// Some when the answer is certain without asking: a remembered key, or none where the listing was complete.
     fn known(&self, short: u64) -> Option<Option<Arc<Key>>> {
         let seen = lock(&self.seen);
-        let complete = seen.first.as_ref().map_or(!self.many, |(_, page)| page.next.is_none());
+        // A handle that was given out may be one of those that have been forgotten since.
+        let complete =
+            seen.order.len() < RECENT && seen.first.as_ref().map_or(!self.many, |(_, page)| page.next.is_none());
         match seen.recent.get(&short) {
             Some(key) => Some(Some(key.clone())),
             None => complete.then_some(None),
@@ -158,6 +160,11 @@ mod tests {
         Record { id: format!("{id:016x}"), ..ec_key().record }
     }
 
+    fn by_id(query: &KeyQuery) -> Result<KeyPage, RemoteError> {
+        let id = query.id.as_deref().and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap();
+        Ok(KeyPage { keys: vec![record(id)], next: None })
+    }
+
     #[test]
     fn one_fetch_serves_many_searches() {
         let (keys, fetches) = (Keys::default(), Cell::new(0));
@@ -176,13 +183,20 @@ mod tests {
     #[test]
     fn a_key_among_many_is_looked_up_without_a_listing() {
         let keys = Keys::expecting(1_000_000);
-        let by_id = |query: &KeyQuery| {
-            let id = query.id.as_deref().and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap();
-            Ok(KeyPage { keys: vec![record(id)], next: None })
-        };
         assert!(keys.are_many());
         assert_eq!(keys.with_short_id(9, by_id).unwrap().unwrap().id, 9);
         assert!(!Keys::expecting(500).are_many());
+    }
+
+    #[test]
+    fn a_forgotten_key_is_looked_up_after_a_change_too() {
+        let keys = Keys::default();
+        let page = |_: &KeyQuery| Ok(KeyPage { keys: (0..5000).map(record).collect(), next: None });
+        keys.page(&KeyQuery::default(), page).unwrap();
+        let made = keys.add(record(6000)).unwrap();
+        assert_eq!(keys.with_short_id(3, by_id).unwrap().unwrap().id, 3);
+        keys.forget(&made);
+        assert_eq!(keys.with_short_id(4, by_id).unwrap().unwrap().id, 4);
     }
 
     #[test]
@@ -193,10 +207,6 @@ mod tests {
         let many = |_: &KeyQuery| Ok(KeyPage { keys: (1000..6000).map(record).collect(), next: None });
         keys.page(&KeyQuery::default(), many).unwrap();
         assert_eq!(lock(&keys.seen).recent.len(), RECENT);
-        let by_id = |query: &KeyQuery| {
-            let id = query.id.as_deref().and_then(|id| u64::from_str_radix(id, 16).ok()).unwrap();
-            Ok(KeyPage { keys: vec![record(id)], next: None })
-        };
         assert_eq!(keys.with_short_id(3, by_id).unwrap().unwrap().id, 3);
     }
 }

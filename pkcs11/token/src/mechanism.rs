@@ -7,7 +7,7 @@ use privyseal_sys::*;
 use crate::error::Error;
 use crate::hash::Hash;
 use crate::parameter::Parameter;
-use crate::public_key::PublicKey;
+use crate::public_key::{Family, PublicKey};
 
 /// How a signature is made, as the appliance names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +35,13 @@ impl Scheme {
 
     /// Whether this is a scheme of the key's type.
     pub fn suits(self, key: &PublicKey) -> bool {
-        match key {
-            PublicKey::Rsa { .. } => matches!(self, Scheme::Pkcs1 | Scheme::Pss),
-            PublicKey::Ec { .. } => self == Scheme::Ecdsa,
-            PublicKey::Edwards { .. } => self == Scheme::Eddsa,
-            PublicKey::MlDsa { .. } => matches!(self, Scheme::MlDsa | Scheme::HashMlDsa),
-            PublicKey::Montgomery { .. } | PublicKey::MlKem { .. } => false,
-        }
+        let family = match self {
+            Scheme::Pkcs1 | Scheme::Pss => Family::Rsa,
+            Scheme::Ecdsa => Family::Ec,
+            Scheme::Eddsa => Family::Edwards,
+            Scheme::MlDsa | Scheme::HashMlDsa => Family::MlDsa,
+        };
+        key.family() == family
     }
 }
 
@@ -74,31 +74,6 @@ impl Cipher {
         match self {
             Cipher::Pkcs1 => "RSA-PKCS1",
             Cipher::Oaep => "RSA-OAEP",
-        }
-    }
-}
-
-/// The key types that one mechanism makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    Rsa,
-    Ec,
-    Edwards,
-    Montgomery,
-    MlDsa,
-    MlKem,
-}
-
-impl Family {
-    /// CKA_KEY_TYPE.
-    pub fn key_type(self) -> CK_KEY_TYPE {
-        match self {
-            Family::Rsa => CKK_RSA,
-            Family::Ec => CKK_EC,
-            Family::Edwards => CKK_EC_EDWARDS,
-            Family::Montgomery => CKK_EC_MONTGOMERY,
-            Family::MlDsa => CKK_ML_DSA,
-            Family::MlKem => CKK_ML_KEM,
         }
     }
 }
@@ -173,6 +148,12 @@ pub fn list() -> Vec<CK_MECHANISM_TYPE> {
 /// What the mechanism is for; `MechanismInvalid` for one that is not in the list.
 pub fn purpose(kind: CK_MECHANISM_TYPE) -> Result<Purpose, Error> {
     TABLE.iter().find(|(listed, _)| *listed == kind).map(|(_, purpose)| *purpose).ok_or(Error::MechanismInvalid)
+}
+
+/// The mechanism that makes keys of a family.
+pub fn generating(family: Family) -> CK_MECHANISM_TYPE {
+    let made = TABLE.iter().find(|(_, purpose)| *purpose == GeneratePair(family));
+    made.map_or(CK_UNAVAILABLE_INFORMATION, |(kind, _)| *kind)
 }
 
 /// The mechanisms of a key, for CKA_ALLOWED_MECHANISMS.
@@ -376,6 +357,14 @@ mod tests {
         kinds.sort_unstable();
         kinds.dedup();
         assert_eq!(kinds.len(), TABLE.len());
+    }
+
+    #[test]
+    fn every_family_is_made_by_a_mechanism() {
+        use Family::{Ec, Edwards, MlDsa, MlKem, Montgomery, Rsa};
+        for family in [Rsa, Ec, Edwards, Montgomery, MlDsa, MlKem] {
+            assert_eq!(purpose(generating(family)), Ok(GeneratePair(family)));
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use privyseal_sys::*;
 
-use crate::crypto::{authorised, begin};
 use crate::error::Error;
 use crate::key::Class;
 use crate::lock::lock;
@@ -17,21 +16,21 @@ use crate::session::{Operations, Session};
 /// A series of messages: how each of them is signed, and the one that is under way in parts.
 #[derive(Debug)]
 pub struct Messages {
-    kind: CK_MECHANISM_TYPE,
-    parameter: Vec<u8>,
-    behind: Vec<Vec<u8>>,
-    key: CK_OBJECT_HANDLE,
+    pattern: Signing,
     current: Option<Signing>,
 }
 
 impl Messages {
-    fn new(kind: CK_MECHANISM_TYPE, parameter: &Parameter, key: CK_OBJECT_HANDLE) -> Messages {
-        let behind = parameter.behind.iter().map(|bytes| bytes.to_vec()).collect();
-        Messages { kind, parameter: parameter.to_vec(), behind, key, current: None }
+    fn of(pattern: Signing) -> Messages {
+        Messages { pattern, current: None }
     }
 
-    fn parameter(&self) -> Parameter<'_> {
-        Parameter { bytes: &self.parameter, behind: self.behind.iter().map(Vec::as_slice).collect() }
+    /// A new message; `OperationActive` while another is under way.
+    fn begin(&self) -> Result<Signing, Error> {
+        match self.current {
+            Some(_) => Err(Error::OperationActive),
+            None => Ok(self.pattern.again()),
+        }
     }
 }
 
@@ -44,12 +43,11 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.message_sign, || {
-            authorised(&session, &self.start(&session, Class::Private, kind, parameter, key)?.key)?;
-            Ok(Messages::new(kind, parameter, key))
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.message_sign,
+            |session| self.start(session, Class::Private, kind, parameter, key).map(Messages::of),
+        )
     }
 
     /// Begins a series of verifications.
@@ -60,19 +58,18 @@ impl Module {
         parameter: &Parameter,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        begin(&mut operations.message_verify, || {
-            self.start(&session, Class::Public, kind, parameter, key)?;
-            Ok(Messages::new(kind, parameter, key))
-        })
+        self.begin(
+            session,
+            |operations| &mut operations.message_verify,
+            |session| self.start(session, Class::Public, kind, parameter, key).map(Messages::of),
+        )
     }
 
     /// Signs a message.
     pub fn sign_message(&self, session: CK_SESSION_HANDLE, data: &[u8], room: Room) -> Result<Produced, Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
-        let signing = self.whole_message(&session, &mut operations, Kind::MessageSign)?;
+        let signing = messages(&mut operations, Kind::MessageSign)?.begin()?;
         self.finish_message(&session, signing, data, room).map(|(produced, _)| produced)
     }
 
@@ -80,7 +77,7 @@ impl Module {
     pub fn verify_message(&self, session: CK_SESSION_HANDLE, data: &[u8], signature: &[u8]) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
-        let mut verifying = self.whole_message(&session, &mut operations, Kind::MessageVerify)?;
+        let mut verifying = messages(&mut operations, Kind::MessageVerify)?.begin()?;
         verifying.update(data)?;
         self.conclude_verification(&session, verifying, signature)
     }
@@ -89,8 +86,8 @@ impl Module {
     pub fn message_begin(&self, session: CK_SESSION_HANDLE, direction: Kind) -> Result<(), Error> {
         let session = self.session(session)?;
         let mut operations = lock(&session.operations);
-        let begun = self.whole_message(&session, &mut operations, direction)?;
-        messages(&mut operations, direction)?.current = Some(begun);
+        let messages = messages(&mut operations, direction)?;
+        messages.current = Some(messages.begin()?);
         Ok(())
     }
 
@@ -135,16 +132,6 @@ impl Module {
         Ok(())
     }
 
-    /// A new message of the series; `OperationActive` while another is under way.
-    fn whole_message(&self, session: &Session, operations: &mut Operations, direction: Kind) -> Result<Signing, Error> {
-        let messages = messages(operations, direction)?;
-        if messages.current.is_some() {
-            return Err(Error::OperationActive);
-        }
-        let class = if direction == Kind::MessageSign { Class::Private } else { Class::Public };
-        self.start(session, class, messages.kind, &messages.parameter(), messages.key)
-    }
-
     /// The signature; or its length and the message as it was, where there is no room for it.
     fn finish_message(
         &self,
@@ -157,7 +144,7 @@ impl Module {
             return Ok((refusal, Some(signing)));
         }
         signing.update(part)?;
-        self.conclude(session, signing).map(|signature| (Produced::Bytes(signature), None))
+        self.conclude(session, signing).map(|signature| (Produced::Bytes(signature.into()), None))
     }
 }
 

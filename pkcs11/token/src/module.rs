@@ -34,6 +34,11 @@ impl Module {
     /// slots.
     pub fn new() -> Module {
         let (configuration, log) = configured();
+        Module::of(configuration, log)
+    }
+
+    /// With this configuration, or without any.
+    pub(crate) fn of(configuration: Option<Configuration>, log: Log) -> Module {
         let appliance = configuration.map(|found| Arc::new(Appliance::new(found, log.clone())));
         let (slots, sessions, session_objects) = (Slots::default(), Sessions::default(), SessionObjects::default());
         Module { appliance: Mutex::new(appliance), log, slots, sessions, session_objects, engine: is_the_engine_here() }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use privyseal_remote::KeyChange;
 use privyseal_sys::*;
+use zeroize::Zeroizing;
 
 use crate::attributes::{self, Template};
 use crate::error::Error;
@@ -18,6 +19,9 @@ use crate::plain::Plain;
 use crate::session::Session;
 use crate::template::{Attributes, Given};
 
+/// The value of an attribute, or why it has none.
+pub type Value = Result<Zeroizing<Vec<u8>>, Error>;
+
 /// What a handle names.
 #[derive(Clone, Debug)]
 pub enum Object {
@@ -28,9 +32,9 @@ pub enum Object {
 }
 
 impl Object {
-    fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+    fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Value {
         match self {
-            Object::Key(key, class) => attributes::value(key, *class, kind),
+            Object::Key(key, class) => attributes::value(key, *class, kind).map(Zeroizing::new),
             Object::Plain(object) => object.value(kind),
         }
     }
@@ -46,17 +50,18 @@ impl Object {
 impl Module {
     /// Begins a search.
     pub fn find_init(&self, session: CK_SESSION_HANDLE, template: Template) -> Result<(), Error> {
-        let session = self.session(session)?;
-        let mut operations = lock(&session.operations);
-        if operations.find.is_some() {
-            return Err(Error::OperationActive);
-        }
-        let (token, appliance) = (&session.token, self.appliance()?);
-        let template = if self.engine { template.for_the_engine() } else { template };
-        let (logged_in, others) = (token.is_logged_in(), self.session_objects(&session, &template));
-        let find = Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
-        operations.find = Some(find.map_err(|error| self.refused("find", error))?);
-        Ok(())
+        self.begin(
+            session,
+            |operations| &mut operations.find,
+            |session| {
+                let (token, appliance) = (&session.token, self.appliance()?);
+                let template = if self.engine { template.for_the_engine() } else { template };
+                let (logged_in, others) = (token.is_logged_in(), self.session_objects(session, &template));
+                let find =
+                    Find::start(template, logged_in, others, token.keys(), |query| token.fetch(&appliance, query));
+                find.map_err(|error| self.refused("find", error))
+            },
+        )
     }
 
     /// The next handles of the search, at most `most`.
@@ -82,7 +87,7 @@ impl Module {
         session: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
         kinds: &[CK_ATTRIBUTE_TYPE],
-    ) -> Result<Vec<Result<Vec<u8>, Error>>, Error> {
+    ) -> Result<Vec<Value>, Error> {
         let object = self.object(&*self.session(session)?, object)?;
         Ok(kinds.iter().map(|kind| object.value(*kind)).collect())
     }
@@ -123,14 +128,19 @@ impl Module {
                 Ok(())
             }
             Object::Key(..) if !session.rw => Err(Error::SessionReadOnly),
-            Object::Key(key, Class::Private) => {
-                let destroyed = self.appliance()?.destroy(session.token.core, &key.record.id);
-                destroyed.map_err(|error| self.refused("destroy", error))?;
-                session.token.keys().forget(&key);
-                Ok(())
-            }
+            Object::Key(key, Class::Private) => self.destroy_key(&session, &key),
             _ => Err(Error::ActionProhibited),
         }
+    }
+
+    fn destroy_key(&self, session: &Session, key: &Key) -> Result<(), Error> {
+        match self.appliance()?.destroy(session.token.core, &key.record.id) {
+            // It is scheduled already. This call may have done so, where an answer was lost and the request repeated.
+            Err(error) if error.problem() == Some("conflict") => {}
+            answered => answered.map_err(|error| self.refused("destroy", error))?,
+        }
+        session.token.keys().forget(key);
+        Ok(())
     }
 
     /// Changes attributes: of a key its label and id, which its two objects share.
@@ -161,13 +171,23 @@ impl Module {
         session.token.keys().add(record).map(|_| ()).ok_or(Error::DeviceError)
     }
 
-    fn add(&self, handle: CK_SESSION_HANDLE, session: &Session, object: Plain) -> Result<CK_OBJECT_HANDLE, Error> {
+    /// Keeps an object of a session, which may have been closed since its call began.
+    pub(crate) fn add(
+        &self,
+        handle: CK_SESSION_HANDLE,
+        session: &Session,
+        object: Plain,
+    ) -> Result<CK_OBJECT_HANDLE, Error> {
         match (object.is(CKA_TOKEN), object.is(CKA_PRIVATE)) {
             (true, _) if !session.rw => Err(Error::SessionReadOnly),
             // What the appliance keeps beside keys is not to be reached from here.
             (true, _) => Err(Error::TemplateInconsistent),
             (_, true) if !session.token.is_logged_in() => Err(Error::UserNotLoggedIn),
-            _ => Ok(self.session_objects.add(handle, session.token.slot, object)),
+            _ => {
+                let made = self.session_objects.add(handle, session.token.slot, object);
+                // Nobody would end the object of a session that has ended already.
+                self.session(handle).map(|_| made).inspect_err(|_| self.session_objects.remove(made))
+            }
         }
     }
 
@@ -212,8 +232,12 @@ fn key_change(key: &Key, class: Class, changes: Attributes) -> Result<KeyChange,
 
 #[cfg(test)]
 mod tests {
+    use privyseal_remote::Log;
+
     use super::*;
     use crate::key::tests::ec_key;
+    use crate::plain::SecretOrder;
+    use crate::token::{tests::core, Token};
 
     fn change(kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<KeyChange, Error> {
         key_change(&ec_key(), Class::Private, vec![(kind, value.to_vec())])
@@ -229,6 +253,21 @@ mod tests {
     fn the_value_that_is_there_changes_nothing() {
         assert_eq!(change(CKA_SENSITIVE, &[CK_TRUE]), Ok(KeyChange::default()));
         assert_eq!(change(CKA_LABEL, b"release"), Ok(KeyChange::default()));
+    }
+
+    #[test]
+    fn a_secret_is_kept_as_every_object_of_a_session_is() {
+        let module = Module::of(None, Log::silent());
+        let token = Arc::new(Token::of_core(&core()).unwrap());
+        let handle = module.sessions.open(token.clone(), false);
+        let session = module.session(handle).unwrap();
+        let secret = |template| SecretOrder::new(template).unwrap().fulfil(&[7; 32]).unwrap();
+        let private = secret(vec![(CKA_PRIVATE, vec![CK_TRUE])]);
+        assert_eq!(module.add(handle, &session, private), Err(Error::UserNotLoggedIn));
+        assert!(module.add(handle, &session, secret(vec![])).is_ok());
+        module.close_session(handle).unwrap();
+        assert_eq!(module.add(handle, &session, secret(vec![])), Err(Error::SessionHandleInvalid));
+        assert!(module.session_objects.of_slot(token.slot).is_empty());
     }
 
     #[test]

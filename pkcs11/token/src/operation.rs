@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use privyseal_remote::SignOrder;
 use sha2::digest::DynDigest;
+use zeroize::Zeroizing;
 
 use crate::digest_info;
 use crate::error::Error;
@@ -56,8 +57,8 @@ pub enum Produced {
     Length(usize),
     /// The length, which the buffer is too small for; the operation goes on.
     TooSmall(usize),
-    /// The bytes; the operation has ended.
-    Bytes(Vec<u8>),
+    /// The bytes, which may be a plaintext; the operation has ended.
+    Bytes(Zeroizing<Vec<u8>>),
 }
 
 impl Room {
@@ -135,6 +136,16 @@ impl Signing {
         let settings = mechanism::settings(scheme, hash, parameter)?;
         let input = hash.map_or_else(|| Input::Kept(vec![]), |hash| Input::Hashed(Digesting::of(hash)));
         Ok(Signing { key, scheme, settings, input, multipart: false })
+    }
+
+    /// The same operation with another message, from its beginning.
+    pub fn again(&self) -> Signing {
+        let input = match &self.input {
+            Input::Hashed(digesting) => Input::Hashed(Digesting::of(digesting.hash)),
+            Input::Kept(_) => Input::Kept(vec![]),
+        };
+        let (key, settings) = (self.key.clone(), self.settings.clone());
+        Signing { key, scheme: self.scheme, settings, input, multipart: false }
     }
 
     /// Bytes of the signature.
@@ -246,6 +257,18 @@ mod tests {
         signing.update(b"bc").unwrap();
         let (order, input) = signing.finish(1).unwrap();
         assert_eq!((order.hash, input.len(), input[0]), (Some("SHA-256"), 32, 0xba));
+    }
+
+    #[test]
+    fn another_message_begins_anew() {
+        for kind in [CKM_ECDSA, CKM_ECDSA_SHA256] {
+            let (mut first, mut alone) = (signing(ec_key(), kind), signing(ec_key(), kind));
+            first.update(b"one message").unwrap();
+            let mut second = first.again();
+            second.update(b"another").unwrap();
+            alone.update(b"another").unwrap();
+            assert_eq!(second.finish(1).unwrap(), alone.finish(1).unwrap());
+        }
     }
 
     #[test]

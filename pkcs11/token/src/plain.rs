@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use privyseal_remote::Key as Record;
 use privyseal_sys::*;
 use zeroize::Zeroizing;
 
@@ -21,8 +20,6 @@ use crate::template::{Attributes, Given};
 #[derive(Clone, Debug)]
 pub struct Plain {
     attributes: BTreeMap<CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>>,
-    /// The key in a form to verify and encrypt with, for a public key.
-    pub key: Option<Arc<Key>>,
 }
 
 const DATA: [CK_ATTRIBUTE_TYPE; 3] = [CKA_APPLICATION, CKA_OBJECT_ID, CKA_VALUE];
@@ -81,11 +78,11 @@ impl Plain {
     }
 
     /// The value of an attribute.
-    pub fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>, Error> {
+    pub fn value(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>, Error> {
         let hidden = kind == CKA_VALUE && (self.is(CKA_SENSITIVE) || !self.may_leave());
         match self.attributes.get(&kind) {
             Some(_) if hidden => Err(Error::AttributeSensitive),
-            Some(value) => Ok(value.to_vec()),
+            Some(value) => Ok(value.clone()),
             None => Err(Error::AttributeTypeInvalid),
         }
     }
@@ -98,6 +95,11 @@ impl Plain {
     /// Whether nothing keeps its value in: only a secret key has CKA_EXTRACTABLE.
     fn may_leave(&self) -> bool {
         !self.attributes.contains_key(&CKA_EXTRACTABLE) || self.is(CKA_EXTRACTABLE)
+    }
+
+    /// Whether it is a public key.
+    pub fn is_public_key(&self) -> bool {
+        self.attributes.get(&CKA_CLASS).is_some_and(|class| **class == ulong(CKO_PUBLIC_KEY))
     }
 
     /// Whether a truth value is true.
@@ -240,14 +242,12 @@ fn public_key(given: Given) -> Result<Plain, Error> {
     if given.truth(CKA_TRUSTED) == Some(true) {
         return Err(Error::AttributeValueInvalid);
     }
-    let record =
-        Record { public_key: spki, operations: vec!["verify".to_owned(), "encrypt".to_owned()], ..Record::default() };
-    let key = Arc::new(Key::foreign(record).ok_or(Error::AttributeValueInvalid)?);
+    let key = Key::foreign(spki).ok_or(Error::AttributeValueInvalid)?;
     let mut defaults = attributes::all(&key, Class::Public);
-    // It was made elsewhere, by nobody knows what.
-    defaults.extend([(CKA_LOCAL, truth(false)), (CKA_ID, vec![])]);
+    // It was made elsewhere, by nobody knows what, and is used elsewhere.
+    defaults.extend([(CKA_LOCAL, truth(false)), (CKA_VERIFY, truth(false)), (CKA_ID, vec![])]);
     defaults.push((CKA_KEY_GEN_MECHANISM, ulong(CK_UNAVAILABLE_INFORMATION)));
-    Ok(Plain { key: Some(key), ..finish(given, &defaults) })
+    Ok(finish(given, &defaults))
 }
 
 /// The SubjectPublicKeyInfo that the attributes describe.
@@ -280,7 +280,7 @@ fn finish(given: Given, defaults: &[(CK_ATTRIBUTE_TYPE, Vec<u8>)]) -> Plain {
         (CKA_DESTROYABLE, truth(true)),
     ];
     let all = defaults.iter().cloned().chain(common).chain(given.0);
-    Plain { attributes: all.map(|(kind, value)| (kind, Zeroizing::new(value))).collect(), key: None }
+    Plain { attributes: all.map(|(kind, value)| (kind, Zeroizing::new(value))).collect() }
 }
 
 /// An object of a session.
@@ -347,5 +347,25 @@ impl SessionObjects {
     /// Forgets all.
     pub fn clear(&self) {
         lock(&self.0).1.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_key_from_elsewhere_is_shown_and_does_nothing() {
+        let key = Plain::new(vec![
+            (CKA_CLASS, ulong(CKO_PUBLIC_KEY)),
+            (CKA_KEY_TYPE, ulong(CKK_RSA)),
+            (CKA_MODULUS, vec![0xc3, 0x51]),
+            (CKA_PUBLIC_EXPONENT, vec![1, 0, 1]),
+        ])
+        .unwrap();
+        assert_eq!(key.value(CKA_MODULUS_BITS), Ok(ulong(16).into()));
+        for kind in [CKA_VERIFY, CKA_ENCRYPT, CKA_WRAP, CKA_DERIVE, CKA_LOCAL, CKA_TOKEN] {
+            assert_eq!(key.value(kind), Ok(truth(false).into()), "{kind:#x}");
+        }
     }
 }

@@ -24,39 +24,119 @@ pub enum PublicKey {
 // Object identifiers, content bytes only.
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-const ED448: &[u8] = &[0x2b, 0x65, 0x71];
-const X25519: &[u8] = &[0x2b, 0x65, 0x6e];
-const X448: &[u8] = &[0x2b, 0x65, 0x6f];
-/// ML-KEM (RFC 9935): as for ML-DSA, with the bytes of a ciphertext.
 const ML_KEM: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x04];
-const ML_KEM_SETS: [(u8, CK_ML_KEM_PARAMETER_SET_TYPE, usize, usize); 2] =
-    [(2, CKP_ML_KEM_768, 1184, 1088), (3, CKP_ML_KEM_1024, 1568, 1568)];
-/// ML-DSA (RFC 9881): the last byte of the identifier, the parameter set, bytes of a public key and of a signature.
 const ML_DSA: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03];
-const ML_DSA_SETS: [(u8, CK_ML_DSA_PARAMETER_SET_TYPE, usize, usize); 3] =
-    [(17, CKP_ML_DSA_44, 1312, 2420), (18, CKP_ML_DSA_65, 1952, 3309), (19, CKP_ML_DSA_87, 2592, 4627)];
-/// Named curves and the length of their order in bits (SEC 2, RFC 5639).
-const CURVES: [(&[u8], usize); 7] = [
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], 256), // P-256
-    (&[0x2b, 0x81, 0x04, 0x00, 0x22], 384),                   // P-384
-    (&[0x2b, 0x81, 0x04, 0x00, 0x23], 521),                   // P-521
-    (&[0x2b, 0x81, 0x04, 0x00, 0x0a], 256),                   // secp256k1
-    (&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07], 256), // brainpoolP256r1
-    (&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b], 384), // brainpoolP384r1
-    (&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d], 512), // brainpoolP512r1
+
+/// A curve that has a name in an EC key's parameters (SEC 2, RFC 5639).
+struct NamedCurve {
+    identifier: &'static [u8],
+    /// Of its order.
+    bits: usize,
+    /// The appliance's key type.
+    kind: &'static str,
+}
+
+const NAMED_CURVES: [NamedCurve; 7] = [
+    named(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], 256, "ec:P-256"),
+    named(&[0x2b, 0x81, 0x04, 0x00, 0x22], 384, "ec:P-384"),
+    named(&[0x2b, 0x81, 0x04, 0x00, 0x23], 521, "ec:P-521"),
+    named(&[0x2b, 0x81, 0x04, 0x00, 0x0a], 256, "ec:secp256k1"),
+    named(&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07], 256, "ec:brainpoolP256r1"),
+    named(&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b], 384, "ec:brainpoolP384r1"),
+    named(&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d], 512, "ec:brainpoolP512r1"),
 ];
 
-/// What the appliance calls them, in the same order.
-const CURVE_TYPES: [&str; 7] = [
-    "ec:P-256",
-    "ec:P-384",
-    "ec:P-521",
-    "ec:secp256k1",
-    "ec:brainpoolP256r1",
-    "ec:brainpoolP384r1",
-    "ec:brainpoolP512r1",
+const fn named(identifier: &'static [u8], bits: usize, kind: &'static str) -> NamedCurve {
+    NamedCurve { identifier, bits, kind }
+}
+
+/// A curve that is an algorithm by itself (RFC 8410).
+struct OwnCurve {
+    family: Family,
+    identifier: &'static [u8],
+    /// In a PrintableString, it may stand for the identifier (PKCS #11 v3.0, section 2.3.5 of the mechanisms).
+    name: &'static str,
+    /// The appliance's key type.
+    kind: &'static str,
+    /// Bytes of a public key.
+    length: usize,
+}
+
+const OWN_CURVES: [OwnCurve; 4] = [
+    own(Family::Edwards, &[0x2b, 0x65, 0x70], "edwards25519", "ed25519", 32),
+    own(Family::Edwards, &[0x2b, 0x65, 0x71], "edwards448", "ed448", 57),
+    own(Family::Montgomery, &[0x2b, 0x65, 0x6e], "curve25519", "x25519", 32),
+    own(Family::Montgomery, &[0x2b, 0x65, 0x6f], "curve448", "x448", 56),
 ];
+
+const fn own(
+    family: Family,
+    identifier: &'static [u8],
+    name: &'static str,
+    kind: &'static str,
+    length: usize,
+) -> OwnCurve {
+    OwnCurve { family, identifier, name, kind, length }
+}
+
+/// A parameter set of ML-DSA (FIPS 204, RFC 9881) or ML-KEM (FIPS 203, RFC 9935).
+struct ParameterSet {
+    family: Family,
+    /// The last byte of its identifier.
+    last: u8,
+    /// CKA_PARAMETER_SET.
+    set: CK_ULONG,
+    /// The appliance's key type.
+    kind: &'static str,
+    /// Bytes of a public key.
+    length: usize,
+    /// Bytes of a signature, or of a ciphertext.
+    product: usize,
+}
+
+const PARAMETER_SETS: [ParameterSet; 5] = [
+    set(Family::MlDsa, 17, CKP_ML_DSA_44, "ml-dsa-44", 1312, 2420),
+    set(Family::MlDsa, 18, CKP_ML_DSA_65, "ml-dsa-65", 1952, 3309),
+    set(Family::MlDsa, 19, CKP_ML_DSA_87, "ml-dsa-87", 2592, 4627),
+    set(Family::MlKem, 2, CKP_ML_KEM_768, "ml-kem-768", 1184, 1088),
+    set(Family::MlKem, 3, CKP_ML_KEM_1024, "ml-kem-1024", 1568, 1568),
+];
+
+const fn set(
+    family: Family,
+    last: u8,
+    set: CK_ULONG,
+    kind: &'static str,
+    length: usize,
+    product: usize,
+) -> ParameterSet {
+    ParameterSet { family, last, set, kind, length, product }
+}
+
+/// The key types that have a mechanism to make them in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Rsa,
+    Ec,
+    Edwards,
+    Montgomery,
+    MlDsa,
+    MlKem,
+}
+
+impl Family {
+    /// CKA_KEY_TYPE.
+    pub fn key_type(self) -> CK_KEY_TYPE {
+        match self {
+            Family::Rsa => CKK_RSA,
+            Family::Ec => CKK_EC,
+            Family::Edwards => CKK_EC_EDWARDS,
+            Family::Montgomery => CKK_EC_MONTGOMERY,
+            Family::MlDsa => CKK_ML_DSA,
+            Family::MlKem => CKK_ML_KEM,
+        }
+    }
+}
 
 impl PublicKey {
     /// Reads the DER of a SubjectPublicKeyInfo; None where it is malformed or of a kind this module does not know.
@@ -68,13 +148,9 @@ impl PublicKey {
         match name.content {
             RSA_ENCRYPTION => rsa(key),
             EC_PUBLIC_KEY => ec(name.rest, key),
-            ED25519 => edwards(name.encoded, key, 32),
-            ED448 => edwards(name.encoded, key, 57),
-            X25519 => montgomery(name.encoded, key, 32),
-            X448 => montgomery(name.encoded, key, 56),
-            [prefix @ .., last] if prefix == ML_KEM => ml_kem(*last, key),
-            [prefix @ .., last] if prefix == ML_DSA => ml_dsa(*last, key),
-            _ => None,
+            [prefix @ .., last] if prefix == ML_KEM => lattice(Family::MlKem, *last, key),
+            [prefix @ .., last] if prefix == ML_DSA => lattice(Family::MlDsa, *last, key),
+            _ => on_own_curve(&name, key),
         }
     }
 
@@ -94,7 +170,8 @@ impl PublicKey {
 
     /// The SubjectPublicKeyInfo of an Edwards key (RFC 8410); `parameters` is the OID or the curve's name.
     pub fn spki_of_edwards(parameters: &[u8], point: &[u8]) -> Option<Vec<u8>> {
-        let name = der::encode(der::OBJECT_IDENTIFIER, edwards_name(parameters)?);
+        let curve = own_curve(Family::Edwards, parameters)?;
+        let name = der::encode(der::OBJECT_IDENTIFIER, curve.identifier);
         let bare = der::read_only(point, der::OCTET_STRING).unwrap_or(point);
         let spki = spki(&name, bare);
         PublicKey::parse(&spki).map(|_| spki)
@@ -102,9 +179,20 @@ impl PublicKey {
 
     /// The SubjectPublicKeyInfo of an ML-DSA key with a parameter set.
     pub fn spki_of_ml_dsa(set: CK_ULONG, value: &[u8]) -> Option<Vec<u8>> {
-        let (last, ..) =
-            ML_DSA_SETS.into_iter().find(|(_, known, length, _)| (*known, *length) == (set, value.len()))?;
-        Some(spki(&der::encode(der::OBJECT_IDENTIFIER, &[ML_DSA, &[last]].concat()), value))
+        let found = parameter_set(Family::MlDsa, set).filter(|found| found.length == value.len())?;
+        Some(spki(&der::encode(der::OBJECT_IDENTIFIER, &[ML_DSA, &[found.last]].concat()), value))
+    }
+
+    /// What its key type belongs to.
+    pub fn family(&self) -> Family {
+        match self {
+            PublicKey::Rsa { .. } => Family::Rsa,
+            PublicKey::Ec { .. } => Family::Ec,
+            PublicKey::Edwards { .. } => Family::Edwards,
+            PublicKey::Montgomery { .. } => Family::Montgomery,
+            PublicKey::MlDsa { .. } => Family::MlDsa,
+            PublicKey::MlKem { .. } => Family::MlKem,
+        }
     }
 
     /// Bytes of a signature as `C_Sign` returns it: the modulus' length, or r and s of equal length.
@@ -125,38 +213,33 @@ fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
     der::encode(der::SEQUENCE, &[der::encode(der::SEQUENCE, algorithm), key].concat())
 }
 
-/// CKA_EC_PARAMS of an Edwards key: the OID of RFC 8410, or the curve's name in a PrintableString (PKCS #11 v3.0, section
-/// 2.3.5 of the mechanisms).
-pub fn edwards_name(parameters: &[u8]) -> Option<&'static [u8]> {
-    let (oid, name) =
-        (der::read_only(parameters, der::OBJECT_IDENTIFIER), der::read_only(parameters, der::PRINTABLE_STRING));
-    match (oid, name) {
-        (Some(ED25519), _) | (_, Some(b"edwards25519")) => Some(ED25519),
-        (Some(ED448), _) | (_, Some(b"edwards448")) => Some(ED448),
-        _ => None,
+/// The appliance's key type for a family of curves and CKA_EC_PARAMS, for example `ec:P-256`.
+pub fn curve_type(family: Family, parameters: &[u8]) -> Option<&'static str> {
+    match family {
+        Family::Ec => named_curve(parameters).map(|curve| curve.kind),
+        _ => own_curve(family, parameters).map(|curve| curve.kind),
     }
 }
 
-/// The appliance's key type for CKA_EC_PARAMS of CKM_EC_KEY_PAIR_GEN, for example `ec:P-256`.
-pub fn ec_type(parameters: &[u8]) -> Option<&'static str> {
-    let name = der::read_only(parameters, der::OBJECT_IDENTIFIER)?;
-    CURVES.iter().zip(CURVE_TYPES).find(|((curve, _), _)| *curve == name).map(|(_, kind)| kind)
+/// The appliance's key type for a family with parameter sets and CKA_PARAMETER_SET, for example `ml-dsa-65`.
+pub fn set_type(family: Family, set: CK_ULONG) -> Option<&'static str> {
+    parameter_set(family, set).map(|found| found.kind)
 }
 
-/// The appliance's key type for CKA_EC_PARAMS of CKM_EC_MONTGOMERY_KEY_PAIR_GEN, by OID or by name.
-pub fn montgomery_type(parameters: &[u8]) -> Option<&'static str> {
-    let (oid, name) =
-        (der::read_only(parameters, der::OBJECT_IDENTIFIER), der::read_only(parameters, der::PRINTABLE_STRING));
-    match (oid, name) {
-        (Some(X25519), _) | (_, Some(b"curve25519")) => Some("x25519"),
-        (Some(X448), _) | (_, Some(b"curve448")) => Some("x448"),
-        _ => None,
-    }
+fn named_curve(parameters: &[u8]) -> Option<&'static NamedCurve> {
+    let identifier = der::read_only(parameters, der::OBJECT_IDENTIFIER)?;
+    NAMED_CURVES.iter().find(|curve| curve.identifier == identifier)
 }
 
-/// The appliance's key type for CKA_EC_PARAMS of CKM_EC_EDWARDS_KEY_PAIR_GEN.
-pub fn edwards_type(parameters: &[u8]) -> Option<&'static str> {
-    edwards_name(parameters).map(|name| if name == ED25519 { "ed25519" } else { "ed448" })
+/// By the curve's identifier, or by its name.
+fn own_curve(family: Family, parameters: &[u8]) -> Option<&'static OwnCurve> {
+    let [identifier, name] = [der::OBJECT_IDENTIFIER, der::PRINTABLE_STRING].map(|tag| der::read_only(parameters, tag));
+    let meant = |curve: &OwnCurve| identifier == Some(curve.identifier) || name == Some(curve.name.as_bytes());
+    OWN_CURVES.iter().find(|curve| curve.family == family && meant(curve))
+}
+
+fn parameter_set(family: Family, set: CK_ULONG) -> Option<&'static ParameterSet> {
+    PARAMETER_SETS.iter().find(|found| (found.family, found.set) == (family, set))
 }
 
 fn rsa(key: &[u8]) -> Option<PublicKey> {
@@ -168,29 +251,27 @@ fn rsa(key: &[u8]) -> Option<PublicKey> {
 }
 
 fn ec(parameters: &[u8], point: &[u8]) -> Option<PublicKey> {
-    let name = der::read_only(parameters, der::OBJECT_IDENTIFIER)?;
-    let (_, bits) = CURVES.into_iter().find(|(curve, _)| *curve == name)?;
+    let bits = named_curve(parameters)?.bits;
     let complete = point.len() == 1 + 2 * bits.div_ceil(8) && point[0] == 4;
     complete.then(|| PublicKey::Ec { parameters: parameters.to_vec(), point: point.to_vec(), bits })
 }
 
-fn edwards(parameters: &[u8], point: &[u8], length: usize) -> Option<PublicKey> {
-    let (parameters, signature_length) = (parameters.to_vec(), 2 * length);
-    (point.len() == length).then(|| PublicKey::Edwards { parameters, point: point.to_vec(), signature_length })
+fn on_own_curve(name: &der::Element, key: &[u8]) -> Option<PublicKey> {
+    let curve = OWN_CURVES.iter().find(|curve| curve.identifier == name.content)?;
+    let (parameters, point) = (name.encoded.to_vec(), key.to_vec());
+    (key.len() == curve.length).then_some(match curve.family {
+        Family::Edwards => PublicKey::Edwards { parameters, point, signature_length: 2 * curve.length },
+        _ => PublicKey::Montgomery { parameters, point },
+    })
 }
 
-fn montgomery(parameters: &[u8], point: &[u8], length: usize) -> Option<PublicKey> {
-    (point.len() == length).then(|| PublicKey::Montgomery { parameters: parameters.to_vec(), point: point.to_vec() })
-}
-
-fn ml_kem(last: u8, key: &[u8]) -> Option<PublicKey> {
-    let (_, set, length, ciphertext_length) = ML_KEM_SETS.into_iter().find(|(found, ..)| *found == last)?;
-    (key.len() == length).then(|| PublicKey::MlKem { set, value: key.to_vec(), ciphertext_length })
-}
-
-fn ml_dsa(last: u8, key: &[u8]) -> Option<PublicKey> {
-    let (_, set, length, signature_length) = ML_DSA_SETS.into_iter().find(|(found, ..)| *found == last)?;
-    (key.len() == length).then(|| PublicKey::MlDsa { set, value: key.to_vec(), signature_length })
+fn lattice(family: Family, last: u8, key: &[u8]) -> Option<PublicKey> {
+    let found = PARAMETER_SETS.iter().find(|found| (found.family, found.last) == (family, last))?;
+    let (set, value) = (found.set, key.to_vec());
+    (key.len() == found.length).then_some(match family {
+        Family::MlDsa => PublicKey::MlDsa { set, value, signature_length: found.product },
+        _ => PublicKey::MlKem { set, value, ciphertext_length: found.product },
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +283,7 @@ pub(crate) mod tests {
         let mut spki = vec![0x30, 0x59, 0x30, 0x13, 0x06, 0x07];
         spki.extend_from_slice(EC_PUBLIC_KEY);
         spki.extend_from_slice(&[0x06, 0x08]);
-        spki.extend_from_slice(CURVES[0].0);
+        spki.extend_from_slice(NAMED_CURVES[0].identifier);
         spki.extend_from_slice(&[0x03, 0x42, 0x00, 0x04]);
         spki.extend_from_slice(&[0x5a; 64]);
         spki
@@ -257,9 +338,14 @@ pub(crate) mod tests {
 
     #[test]
     fn curves_have_the_names_that_the_appliance_gives_them() {
-        assert_eq!(ec_type(&[6, 5, 0x2b, 0x81, 4, 0, 0x23]), Some("ec:P-521"));
-        assert_eq!(ec_type(&[6, 1, 0]), None);
-        assert_eq!(edwards_type(&[6, 3, 0x2b, 0x65, 0x71]), Some("ed448"));
+        assert_eq!(curve_type(Family::Ec, &[6, 5, 0x2b, 0x81, 4, 0, 0x23]), Some("ec:P-521"));
+        assert_eq!(curve_type(Family::Ec, &[6, 1, 0]), None);
+        assert_eq!(curve_type(Family::Edwards, &[6, 3, 0x2b, 0x65, 0x71]), Some("ed448"));
+        let x448 = der::encode(der::PRINTABLE_STRING, b"curve448");
+        assert_eq!(curve_type(Family::Montgomery, &x448), Some("x448"));
+        assert_eq!(curve_type(Family::Edwards, &x448), None);
+        assert_eq!(set_type(Family::MlKem, CKP_ML_KEM_768), Some("ml-kem-768"));
+        assert_eq!(set_type(Family::MlDsa, 0), None);
     }
 
     #[test]

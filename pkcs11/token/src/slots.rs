@@ -98,7 +98,9 @@ fn tokens_of_keys(appliance: &Appliance, core: &Core, log: &Log) -> Result<Vec<T
     if page.next.is_some() {
         log.write(1, &format!("core {} has more than {PAGE} keys; the others get no slot", core.number));
     }
-    Ok(page.keys.iter().filter_map(|key| Token::of_key(core, key)).collect())
+    // A token without an object is of no use: keys without a public half are not shown here.
+    let shown = page.keys.iter().filter(|key| !key.public_key.is_empty());
+    Ok(shown.filter_map(|key| Token::of_key(core, key)).collect())
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ const TOKENS_OWN: [CK_ATTRIBUTE_TYPE; 6] =
     [CKA_UNIQUE_ID, CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE, CKA_KEY_GEN_MECHANISM, CKA_CHECK_VALUE];
 
 /// What every object has.
-pub const COMMON: [CK_ATTRIBUTE_TYPE; 7] =
+const COMMON: [CK_ATTRIBUTE_TYPE; 7] =
     [CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE];
 
 /// A template that has been looked through.
@@ -138,7 +138,7 @@ impl Given {
 
     /// A number.
     pub fn number(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<CK_ULONG> {
-        self.bytes(kind).and_then(|value| value.try_into().ok()).map(CK_ULONG::from_ne_bytes)
+        self.bytes(kind).and_then(number)
     }
 
     /// A text; None where it is not there or empty.
@@ -153,6 +153,11 @@ impl Given {
             _ => Ok(()),
         }
     }
+}
+
+/// A number by its bytes in C.
+pub fn number(value: &[u8]) -> Option<CK_ULONG> {
+    value.try_into().ok().map(CK_ULONG::from_ne_bytes)
 }
 
 fn check(kind: CK_ATTRIBUTE_TYPE, value: &[u8], accepted: &[CK_ATTRIBUTE_TYPE]) -> Result<(), Error> {

@@ -40,7 +40,8 @@ impl Authority {
 
     /// The CA's certificate in a file.
     pub fn file(&self, test: &str) -> PathBuf {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.pem"));
+        let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let path = folder.join(format!("{test}-{}.pem", std::process::id()));
         std::fs::write(&path, self.root.pem()).unwrap();
         path
     }

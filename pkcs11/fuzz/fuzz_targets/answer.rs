@@ -1,0 +1,6 @@
+//! JSON answers and problem documents; what must hold stands in the module's `fuzzing`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| privyseal_remote::fuzzing::answer(bytes));
