@@ -187,7 +187,10 @@ def test_a_second_serve_on_one_directory_says_so(pair: Appliance) -> None:
     words = [str(BIN / "privyseal"), "serve", "--data", str(pair.data), "--listen", f"127.0.0.1:{free_port()}"]
     log = pair.directory / "second.log"
     second = Process(words, environment=base_environment(), log=log)
-    assert second.wait() == 1
+    try:
+        assert second.wait() == 1
+    finally:
+        second.kill()
     assert f"another `privyseal serve` is using {pair.data}" in log.read_text()
     assert pair.api("GET", "/health/ready").status_code == 200
 
