@@ -199,7 +199,17 @@ def test_pkcs11_tool(guest: Guest, our_token: Token) -> None:
     tool = ["pkcs11-tool", "--module", guest.inside("privyseal-pkcs11.so"), "--token-label", guest.token_label]
     assert guest.token_label in guest.run(*tool, "-T")
     assert "Private Key Object" in guest.run(*tool, "-O")
-    signed = ["--sign", "--mechanism", "SHA256-RSA-PKCS", "--id", our_token.ids["rsa"], "-i", "mydata", "-o", "tool.sig"]
+    signed = [
+        "--sign",
+        "--mechanism",
+        "SHA256-RSA-PKCS",
+        "--id",
+        our_token.ids["rsa"],
+        "-i",
+        "mydata",
+        "-o",
+        "tool.sig",
+    ]
     guest.run(*tool, "--login", "--pin", PIN, *signed)
     verify = ["-verify", public_key(guest, our_token, "rsa"), "-signature", "tool.sig"]
     assert "Verified OK" in judge(guest, "dgst", "-sha256", *verify, "mydata")

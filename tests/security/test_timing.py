@@ -7,10 +7,15 @@ machine alone makes none.
 import base64
 import hashlib
 import itertools
+import os
+import random
 from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from privyseal.access.attempts import PASSWORD_LIMITS
 from support.appliance import PIN, Appliance
@@ -88,6 +93,30 @@ def test_the_measurement_sees_what_there_is(shared: Appliance) -> None:
     while len(differences) < 3 * PAIRS and deviation(differences) >= -TOLD_APART:
         differences += interleaved(wrong, absent, 60)
     assert deviation(differences) < -TOLD_APART
+
+
+def test_rsa_takes_as_long_whatever_the_padding(shared: Appliance) -> None:
+    """RSAES-PKCS1-v1_5: a right padding, and what is none and opens to random data, which is as long."""
+    shared.add_key("opener", "rsa:2048")
+    shared.add_rule("alice", "opener", operations=("key:read", "key:decrypt"))
+    public = load_pem_public_key(shared.api("GET", "/cores/1/keys/opener/public.pem").content)
+    assert isinstance(public, RSAPublicKey)
+    right = [public.encrypt(os.urandom(random.randrange(245)), PKCS1v15()) for _ in range(PAIRS)]  # noqa: S311
+    wrong = [b"\0" + os.urandom(255) for _ in range(PAIRS)]
+    client = shared._client("alice")
+    differences = interleaved(decrypting(client, right), decrypting(client, wrong), PAIRS)
+    assert abs(deviation(differences)) < TOLD_APART
+
+
+def decrypting(client: httpx2.Client, texts: list[bytes]) -> Callable[[], object]:
+    """A request that opens the next of some texts; all of them open to something."""
+    bodies = iter([{"mechanism": "RSA-PKCS1", "data": base64.b64encode(one).decode(), "pin": PIN} for one in texts])
+
+    def ask() -> None:
+        answer = client.post("/api/v1/cores/1/keys/opener/decrypt", json=next(bodies))
+        assert answer.status_code == 200, answer.text
+
+    return ask
 
 
 def guessing(shared: Appliance, names: Iterator[str]) -> Callable[[], object]:
