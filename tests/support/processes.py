@@ -38,7 +38,7 @@ def descendants(pid: int) -> list[int]:
 
 
 class Process:
-    """A running program whose output goes to a log file."""
+    """A running program whose output goes to a log file; whoever starts one has to `stop` or `kill` it."""
 
     def __init__(self, arguments: Sequence[str | Path], *, environment: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -68,14 +68,19 @@ class Process:
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def wait_for(self, found: Callable[[str], bool], *, seconds: float = 60) -> str:
-        """Wait until its output satisfies `found`, and return that; RuntimeError when it ends or takes too long."""
+        """Wait until its output satisfies `found`, and return that; RuntimeError when it takes too long or has ended.
+
+        In that case it is killed, with what it has left behind.
+        """
         deadline = time.monotonic() + seconds
         while True:
+            status = self.status  # asked first: if it has ended, the output is whole
             output = self.log.read_text(errors="replace")
             if found(output):
                 return output
-            if self.status is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"status {self.status} and not what we wait for in:\n{output}")
+            if status is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"status {status} and not what we wait for in:\n{output}")
             time.sleep(0.02)
 
     def wait(self, *, seconds: float = 60) -> int:

@@ -59,6 +59,22 @@ def test_the_number_is_its_own_until_it_is_ended(
     assert process.kill() == process.stop() == process.status == 0
 
 
+@pytest.mark.parametrize("line", [LEAVES_ONE, "echo $$; exec sleep 600"], ids=["ended", "late"])
+def test_what_never_says_it_is_killed(run: Callable[[str], Process], line: str) -> None:
+    """Whether it ended, and left something behind, or took too long."""
+    process = run(line)
+    with pytest.raises(RuntimeError, match=r"status (3|None) and not what we wait for in:\n[0-9]+\n"):
+        process.wait_for(lambda _: False, seconds=2)
+    wait_until(lambda: not lives(int(process.log.read_text())))
+
+
+def test_its_last_words_are_heard(run: Callable[[str], Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what it says just before it is found to have ended."""
+    process = run("exit 0")
+    monkeypatch.setattr(Process, "status", property(lambda self: self.log.write_text("last words") and 0))
+    assert process.wait_for(lambda output: "last" in output) == "last words"
+
+
 def test_a_signal_is_its_status(run: Callable[[str], Process]) -> None:
     """As a negative number; and what takes too long says so."""
     process = run("exec sleep 600")
