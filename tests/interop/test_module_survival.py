@@ -268,7 +268,7 @@ def test_a_server_that_answers_garbage(load: Callable[..., Cryptoki], talker: tu
         wire.garbage = said
         began = time.monotonic()
         assert session.refusal(ECDSA_ONLY, key, bytes(32)) in GONE, name
-        assert time.monotonic() - began < 66, name
+        assert time.monotonic() - began < 90, name  # of which 60 are the time-out
         wire.garbage = None
         assert len(session.sign(ECDSA_ONLY, key, bytes(32))) == 64, name
 

@@ -73,7 +73,7 @@ def run(folder: Path, work: Callable[[Place], Awaitable[None]]) -> None:
 
     async def whole() -> None:
         async with serving(folder) as place:
-            await asyncio.wait_for(work(place), 30)
+            await asyncio.wait_for(work(place), 120)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(whole())
