@@ -1,4 +1,4 @@
-"""Fixtures on the real programs: an appliance, the built module, a host that uses both, a PostgreSQL server.
+"""Fixtures on the real programs: an appliance, the built module, a host that uses both, shims, a PostgreSQL server.
 
 Always true: each pytest-xdist worker has its own, made when first asked for; an appliance that a file of tests started
 for itself ends with that file, everything else with the session.
@@ -17,6 +17,8 @@ from support.appliance import Appliance
 from support.host import Host
 from support.postgresql import PostgreSQL
 from support.processes import BIN
+
+SHIMS = Path(__file__).parent / "support" / "shims"
 
 
 def _starting(
@@ -89,6 +91,21 @@ def host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     host = new_host(appliance, user="alice")
     (host.directory / "mydata").write_text("The file to be signed.\n")
     return host
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`shim("cut")` is the library made from support/shims/cut.c: things go wrong at a chosen moment, by LD_PRELOAD."""
+    folder = tmp_path_factory.mktemp("shim")
+
+    def build(name: str) -> Path:
+        library, source = folder / f"{name}.so", SHIMS / f"{name}.c"
+        if not library.exists():
+            words = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+            subprocess.run(words, check=True)
+        return library
+
+    return build
 
 
 @pytest.fixture(scope="session")

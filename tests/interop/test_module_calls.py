@@ -98,13 +98,6 @@ def session(running: Cryptoki) -> Session:
     return running.open(running.slots()[0])
 
 
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
-
-
 # -- general ----------------------------------------------------------------------------------------------------------
 
 

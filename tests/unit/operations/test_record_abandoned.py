@@ -4,9 +4,6 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,17 +25,6 @@ from privyseal.wire import frames
 request = frames.requests(sys.stdin.buffer.read())[0][1]
 print(ask_once(pathlib.Path(sys.argv[1]), request, frames.Signatures).first_use, flush=True)
 """
-
-
-@pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """A keeper with a fresh domain key."""
-    with tempfile.TemporaryDirectory(prefix="keeper-") as folder:  # pytest's own is too long: unix(7) has 108 bytes
-        started = Keeper(Path(folder) / "keeper.sock")
-        try:
-            yield started
-        finally:
-            started.stop()
 
 
 def request_of(keeper: Keeper) -> frames.Sign:
