@@ -92,7 +92,7 @@ class Process:
             time.sleep(0.02)
         return status
 
-    def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
+    def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 60) -> int:
         """End it with a signal, and what is then left of its process group with SIGKILL; return the exit status."""
         if self.status is None:
             os.kill(self.pid, ending)
