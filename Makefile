@@ -33,7 +33,7 @@ check:
 soak:
 	@scripts/setup dev
 	@scripts/build-module
-	@PRIVYSEAL_SOAK=1 .venv/bin/pytest -n auto --dist loadfile -q --timeout 3600 tests/faults tests/security
+	@PRIVYSEAL_SOAK=1 .venv/bin/pytest -n auto --dist loadfile -q --timeout 7200 tests/faults tests/security
 	@cargo=$$(scripts/find-cargo) && cd pkcs11 && PATH=$$(dirname "$$cargo"):$$PATH PRIVYSEAL_SOAK=1 \
 	    cargo test --locked fuzzing
 

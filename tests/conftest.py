@@ -1,8 +1,10 @@
-"""Fixtures on the real programs: an appliance, the built module, a host that uses both, a PostgreSQL server.
+"""Fixtures on the real programs: an appliance, the built module, a host that uses both, shims, a PostgreSQL server.
 
-Always true: each pytest-xdist worker has its own, made when first asked for and ended with the session.
+Always true: each pytest-xdist worker has its own, made when first asked for; an appliance that a file of tests started
+for itself ends with that file, everything else with the session.
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,15 +18,13 @@ from support.host import Host
 from support.postgresql import PostgreSQL
 from support.processes import BIN
 
+SHIMS = Path(__file__).parent / "support" / "shims"
 
-@pytest.fixture(scope="session")
-def new_appliance(
+
+def _starting(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Appliance]]:
-    """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`.
-
-    With PRIVYSEAL_TEST_DATABASE=postgresql in the environment each has a PostgreSQL database.
-    """
+    """Gives what starts an appliance, and ends in the end all that were started."""
     started: list[Appliance] = []
     on_postgresql = os.environ.get("PRIVYSEAL_TEST_DATABASE") == "postgresql"
 
@@ -42,10 +42,23 @@ def new_appliance(
             appliance.stop()
 
 
+@pytest.fixture(scope="module")
+def new_appliance(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Appliance]]:
+    """Starts a further appliance for tests that need their own: `new_appliance("--workers", "2")`.
+
+    It ends with the file that asked for it, so that no more of them are there than one file starts.
+    With PRIVYSEAL_TEST_DATABASE=postgresql in the environment each has a PostgreSQL database.
+    """
+    yield from _starting(request, tmp_path_factory)
+
+
 @pytest.fixture(scope="session")
-def appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
+def appliance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     """The appliance that most tests share; they leave it running and name their own users and keys."""
-    return new_appliance()
+    with contextlib.contextmanager(_starting)(request, tmp_path_factory) as start:
+        yield start()
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +91,21 @@ def host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     host = new_host(appliance, user="alice")
     (host.directory / "mydata").write_text("The file to be signed.\n")
     return host
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`shim("cut")` is the library made from support/shims/cut.c: things go wrong at a chosen moment, by LD_PRELOAD."""
+    folder = tmp_path_factory.mktemp("shim")
+
+    def build(name: str) -> Path:
+        library, source = folder / f"{name}.so", SHIMS / f"{name}.c"
+        if not library.exists():
+            words = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+            subprocess.run(words, check=True)
+        return library
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """One scenario, cut off at every call that changes a file: `python -m faults.power_cut SCENARIO DIRECTORY MOST`.
 
-Runs with `cut.so` preloaded (see `cut.c`). A child process for each cut carries out real operations on a copy of a
+Runs with `shim("cut")` preloaded. A child process for each cut carries out real operations on a copy of a
 prepared data directory, with a real keeper, and says on a pipe what it was answered. What it leaves behind is then
 opened as the next start would, with the keeper of that start, and compared with that: nothing lost, nothing half made,
 nothing forgotten, and a record that verifies against a checkpoint from before.

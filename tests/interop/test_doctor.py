@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.appliance import PIN, Appliance
 from support.host import Host
-from support.processes import BIN, ROOT, base_environment, free_port
+from support.processes import BIN, base_environment, free_port
 
 OTHER_PIN = "87654321"
 LINKS = 24
@@ -310,20 +310,13 @@ def test_something_that_speaks_no_tls(patient: Patient) -> None:
     assert "does not speak TLS" in saw
 
 
-@pytest.fixture(scope="module")
-def clock_shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that sets the wall clock of a program."""
-    library = tmp_path_factory.mktemp("clock") / "clock.so"
-    source = ROOT / "tests" / "faults" / "clock.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
-
-
 @pytest.mark.parametrize(("days", "direction"), [(400, "400 days ahead of"), (-400, "400 days behind")])
-def test_a_clock_that_is_off(days: int, direction: str, patient: Patient, clock_shim: Path, tmp_path: Path) -> None:
+def test_a_clock_that_is_off(
+    days: int, direction: str, patient: Patient, shim: Callable[[str], Path], tmp_path: Path
+) -> None:
     """It is named before the certificate, which then seems to be expired or from the future."""
     (tmp_path / "offset").write_text(str(days * 86400))
-    shifted = {"LD_PRELOAD": str(clock_shim), "CLOCK_OFFSET": str(tmp_path / "offset")}
+    shifted = {"LD_PRELOAD": str(shim("clock")), "CLOCK_OFFSET": str(tmp_path / "offset")}
     link, saw, mend = patient.broken(**shifted)
     assert link == "clock"
     assert f"this host's clock is {direction} the appliance's" in saw

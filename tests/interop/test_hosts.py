@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support import hosts
+from support.appliance import PIN
 from support.hosts import Guest
 from support.processes import free_port
 from support.tokens import Token
@@ -193,11 +194,25 @@ def test_stamps_time(guest: Guest, pair: tuple[str, str], authority: str, key: s
 
 
 @pytest.mark.program("OpenSC pkcs11-tool", "opensc")
-def test_pkcs11_tool(guest: Guest) -> None:
-    """-T, -O and --sign."""
+def test_pkcs11_tool(guest: Guest, our_token: Token) -> None:
+    """-T, -O and --sign, which this machine's openssl verifies."""
     tool = ["pkcs11-tool", "--module", guest.inside("privyseal-pkcs11.so"), "--token-label", guest.token_label]
     assert guest.token_label in guest.run(*tool, "-T")
     assert "Private Key Object" in guest.run(*tool, "-O")
+    signed = [
+        "--sign",
+        "--mechanism",
+        "SHA256-RSA-PKCS",
+        "--id",
+        our_token.ids["rsa"],
+        "-i",
+        "mydata",
+        "-o",
+        "tool.sig",
+    ]
+    guest.run(*tool, "--login", "--pin", PIN, *signed)
+    verify = ["-verify", public_key(guest, our_token, "rsa"), "-signature", "tool.sig"]
+    assert "Verified OK" in judge(guest, "dgst", "-sha256", *verify, "mydata")
 
 
 @pytest.mark.program("p11tool", "gnutls-bin")

@@ -15,8 +15,6 @@ import pytest
 from support.appliance import Appliance
 from support.function_list import (
     CK_UNAVAILABLE,
-    CKF_RW_SESSION,
-    CKF_SERIAL_SESSION,
     CKM,
     FUNCTIONS_3_2,
     Cryptoki,
@@ -122,12 +120,11 @@ def bad_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
 
 
 @pytest.fixture
-def session(module: Path, bad_host: Host, configured: Callable[[Path], None]) -> Iterator[Session]:
-    """A read-write session."""
+def running(newest: Cryptoki, bad_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
+    """The module through its newest interface, initialised."""
     configured(bad_host.config)
-    cryptoki = Cryptoki.of_interface(module, (3, 2))
-    with cryptoki.initialized():
-        yield cryptoki.open(cryptoki.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
+    with newest.initialized():
+        yield newest
 
 
 class Memory:

@@ -98,13 +98,6 @@ def session(running: Cryptoki) -> Session:
     return running.open(running.slots()[0])
 
 
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
-
-
 # -- general ----------------------------------------------------------------------------------------------------------
 
 
@@ -464,7 +457,7 @@ def test_a_configuration_that_cannot_be_read_makes_no_slots(
     began = time.monotonic()
     with cryptoki.initialized():
         assert cryptoki.slots() == []
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 9  # it waits for no time-out: the shortest is 10 s
 
 
 def test_a_configuration_that_makes_no_sense_is_explained_in_its_log(
@@ -503,7 +496,7 @@ def own_session(cryptoki: Cryptoki, label: str) -> tuple[Session, int]:
 def test_an_appliance_that_hangs(
     cryptoki: Cryptoki, own_appliance: Appliance, new_host: Callable[..., Host], configured: Any
 ) -> None:
-    """The time-out of the configuration is kept, and ends in CKR_DEVICE_REMOVED."""
+    """The time-out of the configuration is kept, not the usual 10 s, and ends in CKR_DEVICE_REMOVED."""
     own_appliance.add_key("hanging")
     configured(new_host(own_appliance, user="alice", timeout_ms=1000, retries=0).config)
     with cryptoki.initialized():
@@ -512,5 +505,5 @@ def test_an_appliance_that_hangs(
         with own_appliance.process.frozen():
             began = time.monotonic()
             assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
-            assert time.monotonic() - began < 3
+            assert 0.9 < time.monotonic() - began < 9
         assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64

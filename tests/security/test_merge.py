@@ -1,7 +1,6 @@
 """What a running appliance has lost comes back out of a backup, and nothing else; a wrong file touches nothing."""
 
 import base64
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from privyseal.keeper import backups as sealing
-from privyseal.keeper.domain import DomainKey, Secrets
-from privyseal.store.dump import End, _framed
 from privyseal.store.store import head_revision
-from privyseal.wire import backups
-from privyseal.wire.backups import Header, Recipient
 from support.appliance import PIN, Appliance
+from support.backups import ALTERATIONS, altered, forged
 from support.postgresql import PostgreSQL
 
 PASSPHRASE = "what opens the safe"
@@ -93,19 +88,7 @@ def emptied(
     return appliance, backup, public
 
 
-def altered(content: bytes, how: str) -> bytes:
-    """The file after something has happened to it."""
-    middle = len(content) // 2
-    return {
-        "cut off": content[:middle],
-        "cut off at the end": content[:-1],
-        "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "empty": b"",
-        "something else": os.urandom(1000),
-    }[how]
-
-
-@pytest.mark.parametrize("how", ["cut off", "cut off at the end", "flipped", "empty", "something else"])
+@pytest.mark.parametrize("how", ALTERATIONS)
 def test_a_file_that_is_not_whole_touches_nothing(emptied: tuple[Appliance, Path, bytes], how: str) -> None:
     """It is refused, that is an event, and everything is as it was."""
     appliance, backup, _ = emptied
@@ -163,21 +146,11 @@ def verify(appliance: Appliance, checkpoint: Path) -> None:
     appliance.cli("audit", "verify", export, "--key", key, "--checkpoint", checkpoint)
 
 
-def forged(schema: str) -> bytes:
-    """A whole and empty backup, sealed by somebody who knows for whom, with a domain key of his own."""
-    salt = os.urandom(16)
-    contents = sealing.Contents(sealing.new_file_key(), Secrets(DomainKey.generate()).encode())
-    public = sealing.public_key(PASSPHRASE, salt)
-    recipient = Recipient("passphrase", "safe", public, salt, sealing.seal(contents, public))
-    header = Header("elsewhere", 0, schema, 1, (recipient,))
-    return b"".join(backups.write(header, contents.file_key, [_framed(End(0))]))
-
-
 def test_a_backup_of_another_appliance_is_refused(emptied: tuple[Appliance, Path, bytes]) -> None:
     """Also if it was sealed for our own recipient, whose public key is no secret."""
     appliance, _, _ = emptied
     before = state(appliance)
-    answer = merge(appliance, forged(head_revision()))
+    answer = merge(appliance, forged(head_revision(), PASSPHRASE))
     assert (answer.status_code, "another appliance" in answer.json()["detail"]) == (422, True)
     assert state(appliance) == before
 

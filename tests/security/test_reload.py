@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import datetime as dt
+import json
 import os
 import re
 import signal
@@ -161,6 +162,12 @@ def log_of(appliance: Appliance) -> str:
     return (appliance.directory / "serve.log").read_text()
 
 
+def answering(appliance: Appliance) -> set[int]:
+    """The processes that have logged a request."""
+    whole = [line for line in log_of(appliance).splitlines(keepends=True) if line.startswith("{") and line[-1] == "\n"]
+    return {said["pid"] for said in map(json.loads, whole) if said["logger"] == "privyseal.access"}
+
+
 def expiry(appliance: Appliance) -> float:
     """The metric that alarms are set on."""
     found = re.search(
@@ -317,12 +324,15 @@ def test_settings_are_read_anew(appliance: Appliance, tmp_path: Path) -> None:
     assert "there is no option 'wrokers'" in log
     assert len(appliance.worker_processes()) == 2
     seen = log.count('"logger": "privyseal.access"')
-    os.kill(appliance.worker_processes()[0], signal.SIGKILL)  # its successor has the new settings as well
-    wait_until(lambda: len(appliance.worker_processes()) == 2)
-    for _ in range(20):
+    killed, other = appliance.worker_processes()
+    os.kill(killed, signal.SIGKILL)  # its successor has the new settings as well
+    wait_until(lambda: killed not in (now := appliance.worker_processes()) and len(now) == 2 and other in now)
+    asked = 0
+    while not answering(appliance) - {killed, other}:
         appliance.api("GET", "/cores")
         appliance._clients.pop("admin").close()
-    wait_until(lambda: log_of(appliance).count('"logger": "privyseal.access"') >= seen + 20)
+        asked += 1
+    wait_until(lambda: log_of(appliance).count('"logger": "privyseal.access"') >= seen + asked)
     config.write_text("workers = 2\n")
     reload(appliance)
     quiet = log_of(appliance).count('"logger": "privyseal.access"')

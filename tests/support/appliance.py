@@ -3,6 +3,7 @@
 Always true: passwords and PINs reach programs in files of mode 0600, never in an argument.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -38,6 +39,7 @@ class Appliance:
         self.passwords = dict(PASSWORDS)
         self.variables: dict[str, str] = {}
         self.process: Process | None = None
+        self._former: list[Process] = []
         self.ready_line = ""
         self._clients: dict[str, httpx2.Client] = {}
 
@@ -55,6 +57,7 @@ class Appliance:
         """Start it and wait for the line that says it is ready, which is then `ready_line`."""
         log = self.directory / "serve.log"
         log.unlink(missing_ok=True)
+        self._former += [self.process] if self.process else []
         self.process = Process(
             [self.program, "serve", "--data", self.data, "--listen", f"{self.address}:{self.port}", *self.arguments],
             environment={
@@ -74,12 +77,15 @@ class Appliance:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        for former in self._former:  # killed, and perhaps survived by what it had started
+            former.kill()
         return self.process.stop() if self.process else 0
 
     def stop_hard(self) -> None:
         """Kill every process of it at once, as a power cut would."""
         for process in [self._serve_process(), *self._children()]:
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a child may end by itself when its parent is gone
+                os.kill(process, signal.SIGKILL)
         if self.process is not None:
             self.process.stop()
 

@@ -42,7 +42,7 @@ class PostgreSQL:
         for process in descendants(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        self._process.wait()
+        self._process.kill()
 
     def start_again(self) -> None:
         """Start it on what it has on its disk."""

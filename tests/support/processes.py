@@ -38,7 +38,7 @@ def descendants(pid: int) -> list[int]:
 
 
 class Process:
-    """A running program whose output goes to a log file."""
+    """A running program whose output goes to a log file; whoever starts one has to `stop` or `kill` it."""
 
     def __init__(self, arguments: Sequence[str | Path], *, environment: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -60,30 +60,45 @@ class Process:
     @property
     def status(self) -> int | None:
         """The exit status, negative for a signal, or None while it runs."""
-        return self._popen.poll()
+        if self._popen.returncode is not None:
+            return self._popen.returncode
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def wait_for(self, found: Callable[[str], bool], *, seconds: float = 60) -> str:
-        """Wait until its output satisfies `found`, and return that; RuntimeError when it ends or takes too long."""
+        """Wait until its output satisfies `found`, and return that; RuntimeError when it takes too long or has ended.
+
+        In that case it is killed, with what it has left behind.
+        """
         deadline = time.monotonic() + seconds
         while True:
+            status = self.status  # asked first: if it has ended, the output is whole
             output = self.log.read_text(errors="replace")
             if found(output):
                 return output
-            if self.status is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"status {self.status} and not what we wait for in:\n{output}")
+            if status is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"status {status} and not what we wait for in:\n{output}")
             time.sleep(0.02)
 
     def wait(self, *, seconds: float = 60) -> int:
-        """Wait until it ends by itself; return its exit status."""
-        return self._popen.wait(seconds)
+        """Wait until it ends by itself; return its exit status, or raise TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while (status := self.status) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._popen.args!r} has not ended after {seconds} s")
+            time.sleep(0.02)
+        return status
 
-    def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> int:
+    def stop(self, ending: signal.Signals = signal.SIGTERM, *, seconds: float = 60) -> int:
         """End it with a signal, and what is then left of its process group with SIGKILL; return the exit status."""
-        self._popen.send_signal(ending)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(seconds)
-        self.kill()
-        return self._popen.wait()
+        if self.status is None:
+            os.kill(self.pid, ending)
+        with contextlib.suppress(TimeoutError):
+            self.wait(seconds=seconds)
+        return self.kill()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
@@ -97,8 +112,11 @@ class Process:
             for pid in reversed(family):
                 os.kill(pid, signal.SIGCONT)
 
-    def kill(self) -> None:
-        """End the whole process group at once."""
-        with contextlib.suppress(ProcessLookupError):
+    def kill(self) -> int:
+        """End the whole process group at once; return the exit status.
+
+        Only here is the process reaped. Until then its number, which is also its group's, cannot become another's.
+        """
+        if self._popen.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait()
+        return self._popen.wait()

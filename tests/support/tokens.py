@@ -15,6 +15,8 @@ from support.processes import base_environment
 
 SOFTHSM2 = Path("/usr/lib/softhsm/libsofthsm2.so")
 KEYS = {"ec": "ec:P-256", "rsa": "rsa:2048"}
+RIGHTS = ("key:read", "key:sign", "key:decrypt", "key:derive", "key:generate", "key:manage", "key:destroy")
+"""What the programs' user may do, so that what fails is for want of something in the module."""
 OPENSSL_CNF = """\
 [req]
 distinguished_name = subject
@@ -76,11 +78,6 @@ class Token:
         self.write("mydata", "The file to be signed.\n")
         self.write("other", "The file to be sighed.\n")
         self.write("openssl.cnf", OPENSSL_CNF)
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the module is the one under test."""
-        return self.name == "privyseal"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -180,10 +177,10 @@ class Token:
 
 
 def on_appliance(directory: Path, appliance: Appliance, module: Path, *, user: str = "interop") -> Token:
-    """A token on an appliance: a core of its own with the two keys and one user who may sign with them."""
+    """A token on an appliance: a core of its own with the two keys and one user, who has `RIGHTS` in it."""
     core = appliance.api("POST", "/cores", {"name": f"{user}-core"}).json()
     appliance.add_user(user)
-    appliance.add_rule(user, core=core["number"])
+    appliance.add_rule(user, core=core["number"], operations=RIGHTS)
     variables = {"PRIVYSEAL_CONFIG": str(directory / "client.json")}
     token = Token("privyseal", module, core["token"]["label"], directory, variables)
     token.write("client.json", client_configuration(appliance, user, core["number"], appliance.ca_file))

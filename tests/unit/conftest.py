@@ -1,5 +1,6 @@
-"""A store on either database, for the rooms that rest on one."""
+"""A store on either database and a real keeper process, for the rooms that rest on one."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from privyseal.operations.manage_cores import blank_core
 from privyseal.store import appliance, cores
 from privyseal.store.store import Store
+from support.keeper import Keeper
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -29,3 +31,14 @@ def store(url: str) -> Iterator[Store]:
         cores.add(connection, blank_core("core1", pin_required=True))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    """A keeper with a fresh domain key."""
+    with tempfile.TemporaryDirectory(prefix="keeper-") as folder:  # pytest's own is too long: unix(7) has 108 bytes
+        started = Keeper(Path(folder) / "keeper.sock")
+        try:
+            yield started
+        finally:
+            started.stop()

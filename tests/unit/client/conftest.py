@@ -48,7 +48,7 @@ class Server:
     def configuration(self, **options: object) -> Configuration:
         """How a client reaches it; no retries unless a test wants them."""
         return Configuration(
-            **{"urls": (self.url,), "ca_file": self.ca_file, "retries": 0, "timeout_ms": 5000} | options
+            **{"urls": (self.url,), "ca_file": self.ca_file, "retries": 0, "timeout_ms": 30_000} | options
         )
 
     def headers(self, name: str) -> list[str]:

@@ -109,21 +109,21 @@ def test_an_endless_answer_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_silence_is_a_time_out_and_not_repeated(serve: Serve) -> None:
-    server = serve(3.0)
+    server = serve(60.0)
     begin = time.monotonic()
     with pytest.raises(errors.TimedOutError):
         ask(server.configuration(timeout_ms=300, retries=5))
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
     assert len(server.requests) == 1
 
 
 def test_a_byte_now_and_then_is_a_time_out(serve: Serve) -> None:
     """Each byte comes in time, the answer does not."""
-    server = serve((0.05, http(200, b"x" * 100)))
+    server = serve((0.05, http(200, b"x" * 1200)))  # a minute's
     begin = time.monotonic()
     with pytest.raises(errors.TimedOutError):
         ask(server.configuration(timeout_ms=400))
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
 
 
 def test_a_request_may_have_a_longer_time_out(serve: Serve) -> None:

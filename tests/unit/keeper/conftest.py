@@ -1,25 +1,10 @@
-"""A real keeper process, and a keyring without a process around it."""
-
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+"""A keyring without a process around it."""
 
 import pytest
 
 from privyseal.keeper.keyring import Keyring
 from privyseal.wire import frames
-from support.keeper import SECRET, Keeper
-
-
-@pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """A keeper with a fresh domain key."""
-    with tempfile.TemporaryDirectory(prefix="keeper-") as folder:  # pytest's own is too long: unix(7) has 108 bytes
-        started = Keeper(Path(folder) / "keeper.sock")
-        try:
-            yield started
-        finally:
-            started.stop()
+from support.keeper import SECRET
 
 
 @pytest.fixture

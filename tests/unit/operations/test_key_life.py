@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -36,17 +35,6 @@ from support.keeper import Keeper
 
 DIGEST = hashlib.sha256(b"message").digest()
 Work = Callable[[Appliance], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """A keeper with a fresh domain key."""
-    with tempfile.TemporaryDirectory(prefix="keeper-") as folder:  # pytest's own is too long: unix(7) has 108 bytes
-        started = Keeper(Path(folder) / "keeper.sock")
-        try:
-            yield started
-        finally:
-            started.stop()
 
 
 def run(store: Store, keeper: Keeper, work: Work) -> None:

@@ -24,14 +24,6 @@ from support.keeper import Keeper
 
 
 @pytest.fixture
-def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
-    """A keeper with a domain key."""
-    started = Keeper(tmp_path_factory.mktemp("k") / "k.sock")
-    yield started
-    started.stop()
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty appliance's database."""
     opened = Store(f"sqlite:///{tmp_path / 'store.db'}")
