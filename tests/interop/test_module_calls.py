@@ -498,12 +498,12 @@ def test_an_appliance_that_hangs(
 ) -> None:
     """The time-out of the configuration is kept, not the usual 10 s, and ends in CKR_DEVICE_REMOVED."""
     own_appliance.add_key("hanging")
-    configured(new_host(own_appliance, user="alice", timeout_ms=1000, retries=0).config)
+    configured(new_host(own_appliance, user="alice", timeout_ms=4000, retries=0).config)
     with cryptoki.initialized():
         session, key = own_session(cryptoki, "hanging")
         assert own_appliance.process
         with own_appliance.process.frozen():
             began = time.monotonic()
             assert session.refusal(mechanism(ECDSA), key, DIGEST) == Rv.CKR_DEVICE_REMOVED
-            assert 0.9 < time.monotonic() - began < 9
+            assert 3.9 < time.monotonic() - began < 9.5
         assert len(session.sign(mechanism(ECDSA), key, DIGEST)) == 64

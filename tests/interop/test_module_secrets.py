@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, padding, rsa, x25519
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
-from support.appliance import Appliance
+from support.appliance import PIN, Appliance
 from support.function_list import (
     CK_UNAVAILABLE,
     CKA,
