@@ -19,8 +19,8 @@ from typing import Any, Self
 
 from privyseal.client import configuration as configurations
 from privyseal.client.configuration import Configuration
-from privyseal.client.cores import CoreClient, path_part
-from privyseal.client.http import Connection, Download
+from privyseal.client.cores import CoreClient
+from privyseal.client.http import Connection, Download, path_part
 from privyseal.client.records import (
     Approval,
     BackupRecipient,

@@ -8,10 +8,9 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import quote
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
-from privyseal.client.http import Connection
+from privyseal.client.http import Connection, path_part
 from privyseal.client.key_operations import KeyOperations
 from privyseal.client.objects import Objects
 from privyseal.client.records import (
@@ -463,17 +462,6 @@ class KeyClient(KeyOperations):
     def _once(self, method: str, path: str, body: Mapping[str, Any], timeout: float | None) -> Mapping[str, Any]:
         whole = {**body, **self._unlocking.fields()}
         return self._connection.request(method, path, body=whole, timeout=timeout).document()
-
-
-def path_part(name: str) -> str:
-    """A name as one part of a path. Dots alone would be taken for a folder, so they are encoded too.
-
-    Raises:
-        InvalidInputError: it is empty.
-    """
-    if not name:
-        raise InvalidInputError("the name of a core, key or user cannot be empty")
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _input(digest: bytes | None, data: bytes | None) -> dict[str, str]:

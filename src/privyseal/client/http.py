@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -271,6 +271,17 @@ class Connection:
                     limits=httpx2.Limits(max_connections=self._configuration.pool),
                 )
             return self._nodes[url]
+
+
+def path_part(name: str) -> str:
+    """A name as one part of a path. Dots alone would be taken for a folder, so they are encoded too.
+
+    Raises:
+        InvalidInputError: it is empty.
+    """
+    if not name:
+        raise errors.InvalidInputError("the name of a core, key, user or object cannot be empty")
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _authorisation(configuration: Configuration) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from privyseal.client.http import Connection
+from privyseal.client.http import Connection, path_part
 from privyseal.client.records import Document, take, take_bytes, take_objects, take_or_none, take_time
 
 
@@ -75,16 +75,16 @@ class Objects:
 
     def get(self, id_: str) -> StoredObject:
         """One object by its id."""
-        return StoredObject.read(self._connection.request("GET", f"{self._path}/{id_}").document())
+        return StoredObject.read(self._connection.request("GET", f"{self._path}/{path_part(id_)}").document())
 
     def update(self, id_: str, **changes: str | bytes) -> StoredObject:
         """Change `label`, `object_id`, `value`, `application` or `oid`."""
         body = {name: _base64(value) if isinstance(value, bytes) else value for name, value in changes.items()}
-        return StoredObject.read(self._connection.request("PUT", f"{self._path}/{id_}", body=body).document())
+        return StoredObject.read(self._connection.request("PUT", f"{self._path}/{path_part(id_)}", body=body).document())
 
     def delete(self, id_: str) -> None:
         """Remove an object."""
-        self._connection.request("DELETE", f"{self._path}/{id_}")
+        self._connection.request("DELETE", f"{self._path}/{path_part(id_)}")
 
 
 def _base64(content: bytes) -> str:
