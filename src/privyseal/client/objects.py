@@ -80,7 +80,9 @@ class Objects:
     def update(self, id_: str, **changes: str | bytes) -> StoredObject:
         """Change `label`, `object_id`, `value`, `application` or `oid`."""
         body = {name: _base64(value) if isinstance(value, bytes) else value for name, value in changes.items()}
-        return StoredObject.read(self._connection.request("PUT", f"{self._path}/{path_part(id_)}", body=body).document())
+        return StoredObject.read(
+            self._connection.request("PUT", f"{self._path}/{path_part(id_)}", body=body).document()
+        )
 
     def delete(self, id_: str) -> None:
         """Remove an object."""
