@@ -63,6 +63,14 @@ def version_option() -> Callable[[_Function], _Function]:
     return click.option("--version", type=int, metavar="N", help="Version of the key; default: the current one.")
 
 
+key_option = click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
+"""`--key`, as every command has it that uses one."""
+
+pin_file_option = click.option(
+    "--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked."
+)
+"""`--pin-file`, as every command has it that uses a key which is there."""
+
 tag_option = click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="A word or NAME=VALUE; may be given several times."
 )

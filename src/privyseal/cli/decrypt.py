@@ -2,7 +2,7 @@
 
 import click
 
-from privyseal.cli import ciphers
+from privyseal.cli import ciphers, inputs
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.reach import appliance
@@ -40,4 +40,7 @@ def command(
         if record.type.startswith(ciphers.AES):
             how, data = {**how, "iv": data[: ciphers.NONCE]}, data[ciphers.NONCE :]
         plain = opened.decrypt(data, **how, version=version)
-    ciphers.write(session, target or ciphers.STDOUT, plain.value)
+    target = target or inputs.STDOUT
+    shown = {"data": ciphers.base64_of(plain.value)} if target == inputs.STDOUT else {}
+    done = f"decrypted with key {record.label!r}, event {plain.event}"
+    ciphers.put(session, target, plain.value, {**shown, "event": plain.event}, done)

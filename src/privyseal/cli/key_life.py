@@ -10,16 +10,12 @@ from cryptography.hazmat.primitives import serialization
 
 from privyseal.cli import output, policies, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option, tag_option
+from privyseal.cli.commands import core_option, pin_file_option, tag_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 from privyseal.client.private_keys import PassphraseNeededError, read_private_key
 from privyseal.client.verification import load_public_key
-
-_PIN_FILE = click.option(
-    "--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked."
-)
 
 
 @command_of(
@@ -62,7 +58,7 @@ def update(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @policies.options
 @click.option("--not-exportable", is_flag=True, default=None, help="It never leaves again; nothing takes that back.")
 @pass_session
@@ -97,7 +93,7 @@ def policy(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @click.option("--new-pin-file", metavar="FILE", help="File with a new PIN; default: the PIN stays.")
 @click.option("--every", type=int, metavar="DAYS", help="Let the appliance do it at this age; for keys without a PIN.")
 @click.option("--never", is_flag=True, help="Let the appliance do it no more.")
@@ -260,7 +256,7 @@ def take_in(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @click.option("--to", required=True, metavar="FILE", help="RSA public key, 3072 bits or more, that shall read it.")
 @click.option("--output", "-o", "target", required=True, metavar="FILE", help="Where the wrapped key goes.")
 @pass_session
