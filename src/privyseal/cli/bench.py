@@ -1,6 +1,7 @@
 """`privyseal bench`: how fast this appliance signs for this host, as ratios to what the host itself could do."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -45,6 +46,7 @@ def command(
         record = there.core(core).key(key).record()
     pin = secrets.pin_of(record, pin_file)
 
+    @contextmanager
     def open_key() -> Iterator[KeyClient]:
         with appliance(session) as own:
             if pin is None:
