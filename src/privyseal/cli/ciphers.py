@@ -20,7 +20,8 @@ from privyseal.client.records import Key
 
 AES = "aes:"
 NONCE = 12
-_MAX = 1024 * 1024 + NONCE + 16  # with nonce and tag
+TAG = 16
+_MAX = 1024 * 1024 + NONCE + TAG
 
 
 def options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from privyseal.cli import failures
 from privyseal.cli.session import Session
 from privyseal.client.errors import ClientError
 
+_UNCUT = 1000
 _Function: TypeAlias = Callable[..., Any]
 
 
@@ -45,6 +46,12 @@ class Group(click.Group):
     """A noun with its verbs."""
 
     command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs, each with its whole first sentence; click would cut it at the end of the line."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(_UNCUT)) for name, verb in verbs if verb])
 
 
 def command(examples: Sequence[str], **options: Any) -> Callable[[_Function], Command]:

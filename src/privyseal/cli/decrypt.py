@@ -7,6 +7,7 @@ from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
+from privyseal.client.errors import InvalidInputError
 
 
 @command_of(
@@ -38,6 +39,8 @@ def command(
         data = ciphers.content(file)
         how = ciphers.parameters(record, hash_name)
         if record.type.startswith(ciphers.AES):
+            if len(data) < ciphers.NONCE + ciphers.TAG:
+                raise InvalidInputError("this is shorter than anything that `privyseal encrypt` makes with an AES key")
             how, data = {**how, "iv": data[: ciphers.NONCE]}, data[ciphers.NONCE :]
         plain = opened.decrypt(data, **how, version=version)
     target = target or inputs.STDOUT

@@ -80,6 +80,11 @@ def beside(file: str, suffix: str, made: str) -> str:
     return STDOUT
 
 
+def text(file: str | Path) -> str:
+    """What is in a text file. What is no text becomes characters that whoever reads it refuses in words of his own."""
+    return Path(file).read_text(encoding="utf-8", errors="replace")
+
+
 @contextlib.contextmanager
 def _opened(file: str) -> Iterator[tuple[BinaryIO, int]]:
     """The file with its size, which is 0 for what has none, such as a pipe."""

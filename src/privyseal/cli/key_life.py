@@ -15,6 +15,7 @@ from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 from privyseal.client.private_keys import PassphraseNeededError, read_private_key
+from privyseal.client.records import take_time
 from privyseal.client.verification import load_public_key
 
 
@@ -111,6 +112,8 @@ def rotate(
     """Make a key's next version under the same label; older ones go on verifying (--version) and sign no more."""
     if (never and every is not None) or ((never or every is not None) and (pin_file or new_pin_file)):
         raise click.UsageError("--every, --never and the PIN files exclude each other")
+    if pin_file == new_pin_file == secrets.STDIN:
+        raise click.UsageError("PIN and new PIN cannot both come from stdin")
     with appliance(session) as there:
         record = there.core(core).key(key).record()
         if never or every is not None:
@@ -132,7 +135,7 @@ def versions(session: Session, key: str, core: int | str | None) -> None:
     with appliance(session) as there:
         found = there.core(core).key(key).versions()
     if not output.document(session, {"versions": [each.document for each in found]}):
-        rows = [(each.version, each.document.get("version_created"), each.pin) for each in found]
+        rows = [(each.version, take_time(each.document, "version_created"), each.pin) for each in found]
         output.table(("VERSION", "CREATED", "PIN"), rows)
 
 

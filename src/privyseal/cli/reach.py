@@ -95,7 +95,7 @@ def endpoint(data: Path) -> Configuration:
     """
     path = data / ENDPOINT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         raise Failure(f"no appliance runs with its data in {data}", f"privyseal serve --data {data}") from None
     document = lenient_json.parse(text, str(path))

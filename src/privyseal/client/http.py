@@ -14,6 +14,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+import re
 import ssl
 import threading
 import time
@@ -32,6 +33,7 @@ from privyseal.client.configuration import API_PATH, Configuration, read_secret
 MAX_ANSWER = 64 * 1024 * 1024
 _LONGEST_PAUSE = 5.0
 _UPLOAD_SECONDS = 3600.0  # until the answer to a body that takes its time
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 _FIRST_REFUSAL_STATUS = 400
 _CERTIFICATE_ALERTS = {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"}
 _SUCCESS = range(200, 300)
@@ -344,7 +346,7 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
         return (
             _from_tls(error, url)
             or _from_alert(error, url)
-            or errors.UnreachableError(f"{url} cannot be reached: {error}")
+            or errors.UnreachableError(f"{url} cannot be reached: {_without_number(str(error))}")
         )
     if (refused := _from_alert(error, url)) is not None:
         return refused
@@ -352,6 +354,12 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
     if isinstance(error, httpx2.RemoteProtocolError) and not cut:
         return errors.UnexpectedAnswerError(f"{url} does not speak HTTP as we know it: {error}")
     return errors.UnreachableError(f"{url} cut the connection: {error or type(error).__name__}")
+
+
+def _without_number(said: str) -> str:
+    """What the system says; the number of its error before it says nothing to people."""
+    without = _ERROR_NUMBER.sub("", said)
+    return said if without == said else without.lower()
 
 
 def _from_alert(error: BaseException, url: str) -> errors.ClientError | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from privyseal.client.configuration import Configuration
+from privyseal.client.configuration import Configuration, reason
 from privyseal.client.errors import (
     CertificateError,
     ConfigurationError,
@@ -42,7 +42,7 @@ def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
             context.load_cert_chain(configuration.client_cert, configuration.client_key, password=_no_passphrase)
     except (ssl.SSLError, OSError, ValueError) as error:
         files = [str(file) for file in (configuration.ca_file, configuration.client_cert) if file]
-        raise ConfigurationError(f"{' or '.join(files) or 'the certificates'}: cannot be used: {error}") from None
+        raise ConfigurationError(f"{' or '.join(files) or 'the certificates'}: cannot be used: {said(error)}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -82,7 +82,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
     except TimeoutError:
         raise TimedOutError(f"{url} did not answer within {timeout:g} seconds") from None
     except OSError as error:
-        raise UnreachableError(f"{url} cannot be reached: {error}") from None
+        raise UnreachableError(f"{url} cannot be reached: {said(error)}") from None
 
 
 def _anchors(configuration: Configuration, url: str) -> bytes | None:
@@ -115,6 +115,11 @@ def certificates_in(path: Path) -> list[bytes]:
     if not certificates:
         raise ConfigurationError(f"{path}: holds no PEM certificate")
     return certificates
+
+
+def said(error: Exception) -> str:
+    """What was said about a file or a connection: by the system without its number, by anybody else in full."""
+    return reason(error) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else str(error)
 
 
 def _no_passphrase() -> str:

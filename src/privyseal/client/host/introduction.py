@@ -59,7 +59,7 @@ def ca_certificates(file: Path) -> tuple[bytes, ...]:
     try:
         return tuple(trust.certificates_in(file))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file}: cannot be used: {error}") from None
+        raise ConfigurationError(f"{file}: cannot be used: {trust.said(error)}") from None
 
 
 def pem(certificates: tuple[bytes, ...]) -> bytes:
