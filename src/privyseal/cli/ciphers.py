@@ -1,6 +1,5 @@
 """What `encrypt` and `decrypt` have in common: options, mechanism of a key, the file, and where the result goes."""
 
-import base64
 import os
 import stat
 import sys
@@ -76,11 +75,6 @@ def put(session: Session, target: str, whole: bytes, answer: Mapping[str, Any], 
         sys.stdout.buffer.flush()
     elif target != inputs.STDOUT:
         output.note(session, f"{target}: {done}")
-
-
-def base64_of(content: bytes) -> str:
-    """As REST has bytes."""
-    return base64.b64encode(content).decode()
 
 
 def _write(target: str, whole: bytes) -> None:

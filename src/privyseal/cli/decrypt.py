@@ -8,6 +8,7 @@ from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.errors import InvalidInputError
+from privyseal.client.records import encoded
 
 
 @command_of(
@@ -44,6 +45,6 @@ def command(
             how, data = {**how, "iv": data[: ciphers.NONCE]}, data[ciphers.NONCE :]
         plain = opened.decrypt(data, **how, version=version)
     target = target or inputs.STDOUT
-    shown = {"data": ciphers.base64_of(plain.value)} if target == inputs.STDOUT else {}
+    shown = {"data": encoded(plain.value)} if target == inputs.STDOUT else {}
     done = f"decrypted with key {record.label!r}, event {plain.event}"
     ciphers.put(session, target, plain.value, {**shown, "event": plain.event}, done)

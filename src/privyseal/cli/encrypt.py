@@ -7,6 +7,7 @@ from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
+from privyseal.client.records import encoded
 
 
 @command_of(
@@ -39,7 +40,7 @@ def command(
     with appliance(session) as there:
         opened, record = ciphers.opened(there.core(core), key, pin_file, file, public=True)
         made = opened.encrypt(ciphers.content(file), **ciphers.parameters(record, hash_name))
-    iv = ciphers.base64_of(made.iv) if made.iv else None
-    answer = {"data": ciphers.base64_of(made.data), "iv": iv, "event": made.event}
+    iv = encoded(made.iv) if made.iv else None
+    answer = {"data": encoded(made.data), "iv": iv, "event": made.event}
     done = f"encrypted with key {record.label!r}, event {made.event}"
     ciphers.put(session, target, (made.iv or b"") + made.data, answer, done)

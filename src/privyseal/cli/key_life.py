@@ -1,6 +1,5 @@
 """`privyseal key`, second part: what happens to a key from its policy to its end, and keys that come from elsewhere."""
 
-import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 from privyseal.client.private_keys import PassphraseNeededError, read_private_key
-from privyseal.client.records import take_time
+from privyseal.client.records import encoded, take_time
 from privyseal.client.verification import load_public_key
 
 
@@ -273,7 +272,7 @@ def export(session: Session, key: str, core: int | str | None, pin_file: str | N
         opened = there.core(core).key(record.id, pin=secrets.pin_of(record, pin_file))
         exported = opened.export(public_key)
     Path(target).write_bytes(exported.wrapped)
-    if not output.document(session, {"wrapped": base64.b64encode(exported.wrapped).decode(), "event": exported.event}):
+    if not output.document(session, {"wrapped": encoded(exported.wrapped), "event": exported.event}):
         output.note(session, f"{target}: key {record.label!r}, wrapped, event {exported.event}")
 
 

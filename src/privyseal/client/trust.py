@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,8 @@ from privyseal.client.errors import (
     TimedOutError,
     UnreachableError,
 )
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
@@ -53,7 +56,7 @@ def certificates_only(pem: str) -> str:
     Raises:
         InvalidInputError: there is none.
     """
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    blocks = _PEM.findall(pem)
     if not blocks:
         raise InvalidInputError("this holds no PEM certificate")
     return "".join(f"{block}\n" for block in blocks)
@@ -77,7 +80,7 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 443)
     try:
-        with _unchecked(address, timeout) as connection:
+        with unchecked(address, timeout) as connection:
             return chain_of(connection)
     except TimeoutError:
         raise TimedOutError(f"{url} did not answer within {timeout:g} seconds") from None
@@ -109,9 +112,8 @@ def certificates_in(path: Path) -> list[bytes]:
         OSError: it cannot be read.
         ValueError: one is damaged.
     """
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    blocks = path.read_text(encoding="ascii", errors="replace").split(begin)[1:]
-    certificates = [ssl.PEM_cert_to_DER_cert(f"{begin}{block.split(end)[0]}{end}") for block in blocks]
+    blocks = _PEM.findall(path.read_text(encoding="ascii", errors="replace"))
+    certificates = [ssl.PEM_cert_to_DER_cert(block) for block in blocks]
     if not certificates:
         raise ConfigurationError(f"{path}: holds no PEM certificate")
     return certificates
@@ -128,7 +130,8 @@ def _no_passphrase() -> str:
 
 
 @contextlib.contextmanager
-def _unchecked(address: tuple[str, int], timeout: float) -> Any:
+def unchecked(address: tuple[str, int], timeout: float) -> Iterator[ssl.SSLSocket]:
+    """A connection to whoever answers there: nothing about its certificate is checked, so tell it no secret."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
