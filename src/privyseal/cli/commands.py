@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from privyseal.cli import failures
+from privyseal.cli import failures, file_names
 from privyseal.cli.session import Session
 from privyseal.client.errors import ClientError
 
@@ -23,6 +23,7 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.examples = examples
+        file_names.complete(self.params)
         self.params += [_switch(("--json",), "as_json"), _switch(("--quiet", "-q"), "quiet")]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
