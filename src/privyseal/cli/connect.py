@@ -153,8 +153,9 @@ def _password(user: str, meant: Mapping[str, str]) -> tuple[str, Path | None]:
     if password := meant.get("PRIVYSEAL_PASSWORD"):
         return password, None
     if file := meant.get("PRIVYSEAL_PASSWORD_FILE"):
+        password = secrets.from_file(file)
         lasting = stat.S_ISREG(Path(file).stat().st_mode)
-        return secrets.from_file(file), Path(os.path.realpath(file)) if lasting else None
+        return password, Path(os.path.realpath(file)) if lasting else None
     typed = secrets.ask(f"Password of {user}")
     if typed is None:
         raise click.UsageError("there is no terminal to ask at: give --password-file FILE, or - for stdin")
