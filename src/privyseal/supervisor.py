@@ -400,7 +400,7 @@ def _spawn_keeper(listener: socket.socket, log_format: str | None) -> subprocess
 def _spawn(words: list[str], descriptors: tuple[int, ...], more: dict[str, str]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.Popen(  # noqa: S603 - our own modules, with our own arguments
-        [sys.executable, "-m", *words],
+        [sys.executable, "-P", "-m", *words],  # -P: nothing is imported from the current folder
         stdin=subprocess.PIPE,
         pass_fds=descriptors,
         env={**environment, **more},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from privyseal.cli import output, secrets
+from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import Group
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
@@ -75,7 +75,7 @@ def add(session: Session, name: str, passphrase_file: str | None, public_key: st
     """Let a passphrase, or the owner of a key, open backups. Keep it apart from the backups."""
     if passphrase_file and public_key:
         raise click.UsageError("give --passphrase-file or --public-key, not both")
-    pem = Path(public_key).read_text() if public_key else None
+    pem = inputs.text(public_key) if public_key else None
     passphrase = None if pem is not None else secrets.passphrase(passphrase_file, "New backup passphrase", new=True)
     with appliance(session) as there:
         made = there.add_backup_recipient(name, passphrase=passphrase, public_key=pem)

@@ -1,12 +1,13 @@
 """`privyseal bench`: how fast this appliance signs for this host, as ratios to what the host itself could do."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from privyseal.cli import output, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option
+from privyseal.cli.commands import core_option, key_option, pin_file_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client import speed
@@ -21,9 +22,9 @@ _MOST_THREADS = 64
         "privyseal bench --key release --pin-file release.pin --threads 16 --seconds 10 --json",
     ]
 )
-@click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
+@key_option
 @core_option()
-@click.option("--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked.")
+@pin_file_option
 @click.option(
     "--threads",
     type=click.IntRange(1, _MOST_THREADS),
@@ -45,6 +46,7 @@ def command(
         record = there.core(core).key(key).record()
     pin = secrets.pin_of(record, pin_file)
 
+    @contextmanager
     def open_key() -> Iterator[KeyClient]:
         with appliance(session) as own:
             if pin is None:

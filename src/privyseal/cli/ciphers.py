@@ -1,14 +1,16 @@
-"""What `encrypt` and `decrypt` have in common: their options, the file, and the mechanism that goes with a key."""
+"""What `encrypt` and `decrypt` have in common: options, mechanism of a key, the file, and where the result goes."""
 
 import os
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from privyseal.cli import inputs, output, secrets
+from privyseal.cli.commands import key_option, pin_file_option
 from privyseal.cli.session import Session
 from privyseal.client.cores import CoreClient, KeyClient
 from privyseal.client.errors import InvalidInputError
@@ -17,18 +19,16 @@ from privyseal.client.records import Key
 
 AES = "aes:"
 NONCE = 12
-STDOUT = "-"
-_MAX = 1024 * 1024 + NONCE + 16  # with nonce and tag
+TAG = 16
+_MAX = 1024 * 1024 + NONCE + TAG
 
 
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--key`, `--pin-file` and `--hash`."""
-    function = click.option("--hash", "hash_name", type=click.Choice(list(HASHES)), help="RSA only; default: SHA-256.")(
-        function
+    hash_option = click.option(
+        "--hash", "hash_name", type=click.Choice(list(HASHES)), help="RSA only; default: SHA-256."
     )
-    pin = "File with the key's PIN, or - for stdin; else you are asked."
-    function = click.option("--pin-file", metavar="FILE", help=pin)(function)
-    return click.option("--key", required=True, metavar="KEY", help="The key's id or label.")(function)
+    return key_option(pin_file_option(hash_option(function)))
 
 
 def opened(
@@ -66,17 +66,21 @@ def content(file: str) -> bytes:
     return whole
 
 
-def beside(file: str) -> str:
-    """Where the ciphertext goes when nobody says."""
-    return STDOUT if file == inputs.STDIN else f"{file}.enc"
-
-
-def write(session: Session, target: str, whole: bytes) -> None:
-    """Write it to a file of mode 0600, or to stdout."""
-    if target == STDOUT:
+def put(session: Session, target: str, whole: bytes, answer: Mapping[str, Any], done: str) -> None:
+    """Write what was made to a file of mode 0600 and say so, or to stdout; with --json the answer is there instead."""
+    if target != inputs.STDOUT:
+        _write(target, whole)
+    if not output.document(session, answer) and target == inputs.STDOUT:
         sys.stdout.buffer.write(whole)
         sys.stdout.buffer.flush()
-        return
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    elif target != inputs.STDOUT:
+        output.note(session, f"{target}: {done}")
+
+
+def _write(target: str, whole: bytes) -> None:
+    """Nobody else may read the file, also one that was there before; that is so before anything stands in it."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate()
         file.write(whole)
-    output.note(session, f"written to {target}")

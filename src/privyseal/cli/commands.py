@@ -5,10 +5,11 @@ from typing import Any, TypeAlias
 
 import click
 
-from privyseal.cli import failures
+from privyseal.cli import failures, file_names
 from privyseal.cli.session import Session
 from privyseal.client.errors import ClientError
 
+_UNCUT = 1000
 _Function: TypeAlias = Callable[..., Any]
 
 
@@ -22,6 +23,7 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.examples = examples
+        file_names.complete(self.params)
         self.params += [_switch(("--json",), "as_json"), _switch(("--quiet", "-q"), "quiet")]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -46,6 +48,12 @@ class Group(click.Group):
 
     command_class = Command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs, each with its whole first sentence; click would cut it at the end of the line."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(_UNCUT)) for name, verb in verbs if verb])
+
 
 def command(examples: Sequence[str], **options: Any) -> Callable[[_Function], Command]:
     """A command that stands alone, without a noun."""
@@ -62,6 +70,14 @@ def version_option() -> Callable[[_Function], _Function]:
     """`--version`, as every command has it that can address an older version of a key."""
     return click.option("--version", type=int, metavar="N", help="Version of the key; default: the current one.")
 
+
+key_option = click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
+"""`--key`, as every command has it that uses one."""
+
+pin_file_option = click.option(
+    "--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked."
+)
+"""`--pin-file`, as every command has it that uses a key which is there."""
 
 tag_option = click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="A word or NAME=VALUE; may be given several times."

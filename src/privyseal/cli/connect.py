@@ -1,8 +1,10 @@
 """`privyseal connect`: sets this host up so that its programs reach the keys of an appliance, and takes that back."""
 
+import dataclasses
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import click
 from privyseal.cli import output, pkcs11, secrets
 from privyseal.cli.commands import CORE
 from privyseal.cli.commands import command as command_of
+from privyseal.cli.reach import environment
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import Failure, warn
 from privyseal.client import configuration as configurations
@@ -65,14 +68,13 @@ def command(
     if undo:
         _undo(session, there, force=yes)
         return
-    url = url or session.url or os.environ.get("PRIVYSEAL_URL")
-    session.user = user or session.user or os.environ.get("PRIVYSEAL_USER")
+    meant = _meant(session, url, user, password_file)
+    url, session.user = meant.get("PRIVYSEAL_URL"), meant.get("PRIVYSEAL_USER")
     if not url or not session.user:
         raise click.UsageError("say where the appliance is and as whom: privyseal connect URL --user NAME")
-    password_file = password_file or session.password_file or os.environ.get("PRIVYSEAL_PASSWORD_FILE")
     reached = configurations.with_url(Configuration(), url)
-    ca = _agreed(session, reached, fingerprint, yes=yes)
-    password, file = _password(session.user, password_file)
+    ca = _agreed(reached, meant.get("PRIVYSEAL_CA_FILE"), fingerprint, yes=yes)
+    password, file = _password(session.user, meant)
     reached = configurations.override(reached, {"PRIVYSEAL_USER": session.user, "PRIVYSEAL_PASSWORD": password})
     greeting = _greet(session, reached, ca, core)
     wish = connect.Wish(
@@ -88,24 +90,45 @@ def command(
     _set_up(session, wish, there, greeting)
 
 
-def _agreed(session: Session, reached: Configuration, expected: str | None, *, yes: bool) -> tuple[bytes, ...]:
-    """The CA certificates to trust, DER: those of --ca-file, or the appliance's own once somebody agreed to it."""
-    known = session.ca_file or os.environ.get("PRIVYSEAL_CA_FILE")
-    if known:
-        return introduction.ca_certificates(Path(known))
-    url, timeout = reached.urls[0], reached.timeout_ms / 1000
-    presented = introduction.ca_certificate(url, timeout)
-    found = trust.fingerprint(presented)
+def _meant(session: Session, url: str | None, user: str | None, password_file: str | None) -> dict[str, str]:
+    """The environment with the options laid over it, which may stand before the command here, and behind it."""
+    url, user, password_file = url or session.url, user or session.user, password_file or session.password_file
+    return environment(dataclasses.replace(session, url=url, user=user, password_file=password_file))
+
+
+def _agreed(reached: Configuration, ca_file: str | None, expected: str | None, *, yes: bool) -> tuple[bytes, ...]:
+    """The CA certificates to trust, DER: those of --ca-file, or the appliance's own once somebody agreed to it.
+
+    Of either only that with the fingerprint that was given, where one was.
+    """
+    url = reached.urls[0]
+    if ca_file:
+        known = introduction.ca_certificates(Path(ca_file))
+        return known if expected is None else _named(known, expected, f"{ca_file} holds")
+    presented = introduction.ca_certificate(url, reached.timeout_ms / 1000)
     if expected is not None:
-        try:
-            wanted = configurations.normalised_fingerprint(expected)
-        except ValueError as error:
-            raise click.UsageError(f"--fingerprint {error}") from None
-        if wanted != found:
-            raise CertificateError(f"{url} has a CA with the fingerprint {found}, not the one that was given")
-    elif not yes:
-        _ask(url, found)
+        return _named((presented,), expected, f"{url} has")
+    if not yes:
+        _ask(url, trust.fingerprint(presented))
     return (presented,)
+
+
+def _named(certificates: tuple[bytes, ...], expected: str, where: str) -> tuple[bytes, ...]:
+    """Those with this fingerprint.
+
+    Raises:
+        UsageError: it is no fingerprint.
+        CertificateError: there is none with it.
+    """
+    try:
+        wanted = configurations.normalised_fingerprint(expected)
+    except ValueError as error:
+        raise click.UsageError(f"--fingerprint {error}") from None
+    found = {trust.fingerprint(each): each for each in certificates}
+    if wanted not in found:
+        others = " and ".join(found)
+        raise CertificateError(f"{where} a CA with the fingerprint {others}, not the one that was given")
+    return (found[wanted],)
 
 
 def _ask(url: str, fingerprint: str) -> None:
@@ -125,16 +148,18 @@ def _ask(url: str, fingerprint: str) -> None:
     click.confirm(_TRUST, abort=True, err=True)
 
 
-def _password(user: str, file: str | None) -> tuple[str, Path | None]:
+def _password(user: str, meant: Mapping[str, str]) -> tuple[str, Path | None]:
     """The password, and the file that the set-up may refer to: one that is still there tomorrow, not a pipe."""
-    if file is None:
-        typed = secrets.ask(f"Password of {user}")
-        if typed is None:
-            raise click.UsageError("there is no terminal to ask at: give --password-file FILE, or - for stdin")
-        return typed, None
-    password = secrets.from_file(file)
-    lasting = file != secrets.STDIN and stat.S_ISREG(Path(file).stat().st_mode)
-    return password, Path(os.path.realpath(file)) if lasting else None
+    if password := meant.get("PRIVYSEAL_PASSWORD"):
+        return password, None
+    if file := meant.get("PRIVYSEAL_PASSWORD_FILE"):
+        password = secrets.from_file(file)
+        lasting = stat.S_ISREG(Path(file).stat().st_mode)
+        return password, Path(os.path.realpath(file)) if lasting else None
+    typed = secrets.ask(f"Password of {user}")
+    if typed is None:
+        raise click.UsageError("there is no terminal to ask at: give --password-file FILE, or - for stdin")
+    return typed, None
 
 
 def _greet(session: Session, reached: Configuration, ca: tuple[bytes, ...], core: int | str | None) -> Greeting:

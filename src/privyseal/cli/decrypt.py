@@ -2,11 +2,13 @@
 
 import click
 
-from privyseal.cli import ciphers
+from privyseal.cli import ciphers, inputs
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option, version_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
+from privyseal.client.errors import InvalidInputError
+from privyseal.client.records import encoded
 
 
 @command_of(
@@ -38,6 +40,11 @@ def command(
         data = ciphers.content(file)
         how = ciphers.parameters(record, hash_name)
         if record.type.startswith(ciphers.AES):
+            if len(data) < ciphers.NONCE + ciphers.TAG:
+                raise InvalidInputError("this is shorter than anything that `privyseal encrypt` makes with an AES key")
             how, data = {**how, "iv": data[: ciphers.NONCE]}, data[ciphers.NONCE :]
         plain = opened.decrypt(data, **how, version=version)
-    ciphers.write(session, target or ciphers.STDOUT, plain.value)
+    target = target or inputs.STDOUT
+    shown = {"data": encoded(plain.value)} if target == inputs.STDOUT else {}
+    done = f"decrypted with key {record.label!r}, event {plain.event}"
+    ciphers.put(session, target, plain.value, {**shown, "event": plain.event}, done)

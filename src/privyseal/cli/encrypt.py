@@ -2,11 +2,12 @@
 
 import click
 
-from privyseal.cli import ciphers, output
+from privyseal.cli import ciphers, inputs
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.commands import core_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
+from privyseal.client.records import encoded
 
 
 @command_of(
@@ -35,8 +36,11 @@ def command(
     With an AES key it is AES-GCM: 12 bytes of nonce, the ciphertext, 16 bytes of tag. With an RSA key it is RSA-OAEP,
     which takes a few hundred bytes and which anybody with the public key can make. A lost PIN is a lost key.
     """
+    target = target or inputs.beside(file, ".enc", "the ciphertext")
     with appliance(session) as there:
         opened, record = ciphers.opened(there.core(core), key, pin_file, file, public=True)
         made = opened.encrypt(ciphers.content(file), **ciphers.parameters(record, hash_name))
-    ciphers.write(session, target or ciphers.beside(file), (made.iv or b"") + made.data)
-    output.note(session, f"event {made.event}")
+    iv = encoded(made.iv) if made.iv else None
+    answer = {"data": encoded(made.data), "iv": iv, "event": made.event}
+    done = f"encrypted with key {record.label!r}, event {made.event}"
+    ciphers.put(session, target, (made.iv or b"") + made.data, answer, done)

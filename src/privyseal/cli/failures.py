@@ -1,5 +1,7 @@
 """One table from what can go wrong to exit status and hint."""
 
+import re
+
 import click
 
 from privyseal.cli.words import fail, printable
@@ -9,6 +11,7 @@ REFUSED = 5
 LOCKED = 4
 DOES_NOT_VERIFY = 3
 
+_WHERE = re.compile(r"^(body|query)\.")  # of a REST request, which nobody wrote who typed a command
 _STATUS: dict[type[Exception], int] = {
     errors.AccessRefusedError: REFUSED,
     errors.ApplianceLockedError: LOCKED,
@@ -48,10 +51,10 @@ def report(error: errors.ClientError | OSError, user: str | None = None) -> int:
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
         return fail(f"{error.filename}: {reason}" if error.filename else reason)
-    code = fail(error.detail, _hint(error, user), status=status(error))
+    code = fail(_WHERE.sub("", error.detail), _hint(error, user), status=status(error))
     for each in error.errors:
         if each.message not in error.detail:
-            click.echo(f"  {printable(each.field)}: {printable(each.message)}", err=True)
+            click.echo(f"  {printable(_WHERE.sub('', each.field))}: {printable(each.message)}", err=True)
     if isinstance(error, errors.InternalError) and error.event is not None:
         click.echo(f"  the appliance recorded it as event {error.event}", err=True)
     return code

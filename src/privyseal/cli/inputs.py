@@ -1,4 +1,4 @@
-"""The file that is signed or verified: hashed where it is, or read whole for keys that sign messages."""
+"""The file that a command works on: hashed where it is, or read whole; and where what is made of it goes."""
 
 import contextlib
 import stat
@@ -15,6 +15,7 @@ from privyseal.client.files import DEFAULT_HASH, hash_stream, read_message
 from privyseal.client.records import Key
 
 STDIN = "-"
+STDOUT = "-"
 
 
 class SignedPart(TypedDict, total=False):
@@ -59,6 +60,29 @@ def hashed_part(session: Session, file: str, hash_name: str | None) -> SignedPar
         name = hash_name or DEFAULT_HASH
         with output.hashing(session, size) as progress:
             return {"digest": hash_stream(stream, name, progress), "hash_name": name}
+
+
+def beside(file: str, suffix: str, made: str) -> str:
+    """Where what is made of a file goes when nobody says so: beside it, and for stdin to stdout.
+
+    Args:
+        file: its name, or `-`.
+        suffix: of the new file's name.
+        made: what it is, for the message.
+
+    Raises:
+        UsageError: stdout is a terminal, which is no place for it.
+    """
+    if file != STDIN:
+        return f"{file}{suffix}"
+    if sys.stdout.isatty():
+        raise click.UsageError(f"say with -o FILE where {made} of stdin goes")
+    return STDOUT
+
+
+def text(file: str | Path) -> str:
+    """What is in a text file. What is no text becomes characters that whoever reads it refuses in words of his own."""
+    return Path(file).read_text(encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager

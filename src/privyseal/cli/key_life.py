@@ -1,6 +1,5 @@
 """`privyseal key`, second part: what happens to a key from its policy to its end, and keys that come from elsewhere."""
 
-import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,13 @@ from cryptography.hazmat.primitives import serialization
 
 from privyseal.cli import output, policies, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option, tag_option
+from privyseal.cli.commands import core_option, pin_file_option, tag_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.shown import show_key
 from privyseal.client.private_keys import PassphraseNeededError, read_private_key
+from privyseal.client.records import encoded, take_time
 from privyseal.client.verification import load_public_key
-
-_PIN_FILE = click.option(
-    "--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked."
-)
 
 
 @command_of(
@@ -62,7 +58,7 @@ def update(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @policies.options
 @click.option("--not-exportable", is_flag=True, default=None, help="It never leaves again; nothing takes that back.")
 @pass_session
@@ -97,7 +93,7 @@ def policy(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @click.option("--new-pin-file", metavar="FILE", help="File with a new PIN; default: the PIN stays.")
 @click.option("--every", type=int, metavar="DAYS", help="Let the appliance do it at this age; for keys without a PIN.")
 @click.option("--never", is_flag=True, help="Let the appliance do it no more.")
@@ -115,6 +111,8 @@ def rotate(
     """Make a key's next version under the same label; older ones go on verifying (--version) and sign no more."""
     if (never and every is not None) or ((never or every is not None) and (pin_file or new_pin_file)):
         raise click.UsageError("--every, --never and the PIN files exclude each other")
+    if pin_file == new_pin_file == secrets.STDIN:
+        raise click.UsageError("PIN and new PIN cannot both come from stdin")
     with appliance(session) as there:
         record = there.core(core).key(key).record()
         if never or every is not None:
@@ -136,7 +134,7 @@ def versions(session: Session, key: str, core: int | str | None) -> None:
     with appliance(session) as there:
         found = there.core(core).key(key).versions()
     if not output.document(session, {"versions": [each.document for each in found]}):
-        rows = [(each.version, each.document.get("version_created"), each.pin) for each in found]
+        rows = [(each.version, take_time(each.document, "version_created"), each.pin) for each in found]
         output.table(("VERSION", "CREATED", "PIN"), rows)
 
 
@@ -260,7 +258,7 @@ def take_in(
 )
 @click.argument("key")
 @core_option()
-@_PIN_FILE
+@pin_file_option
 @click.option("--to", required=True, metavar="FILE", help="RSA public key, 3072 bits or more, that shall read it.")
 @click.option("--output", "-o", "target", required=True, metavar="FILE", help="Where the wrapped key goes.")
 @pass_session
@@ -274,7 +272,7 @@ def export(session: Session, key: str, core: int | str | None, pin_file: str | N
         opened = there.core(core).key(record.id, pin=secrets.pin_of(record, pin_file))
         exported = opened.export(public_key)
     Path(target).write_bytes(exported.wrapped)
-    if not output.document(session, {"wrapped": base64.b64encode(exported.wrapped).decode(), "event": exported.event}):
+    if not output.document(session, {"wrapped": encoded(exported.wrapped), "event": exported.event}):
         output.note(session, f"{target}: key {record.label!r}, wrapped, event {exported.event}")
 
 

@@ -53,7 +53,7 @@ def list_objects(session: Session, core: int | str | None, object_class: str | N
     with appliance(session) as there:
         found = list(there.core(core).objects.find(object_class=object_class, label=label))
     if not output.document(session, {"objects": [one.document for one in found], "next": None}):
-        rows = [(one.label, one.object_class, one.object_id, len(one.value), one.id) for one in found]
+        rows = [(one.label, one.object_class, one.object_id or None, len(one.value), one.id) for one in found]
         output.table(("OBJECT", "CLASS", "OBJECT ID", "BYTES", "ID"), rows)
 
 
@@ -92,7 +92,7 @@ def _show(session: Session, one: StoredObject) -> None:
                 "object": one.label,
                 "id": one.id,
                 "class": one.object_class,
-                "object id": one.object_id,
+                "object id": one.object_id or None,
                 "bytes": len(one.value),
                 "created": one.created,
             }

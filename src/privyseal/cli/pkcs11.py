@@ -12,8 +12,7 @@ from privyseal.cli import output
 from privyseal.cli.commands import Group
 from privyseal.cli.session import Session, pass_session
 from privyseal.cli.words import Failure
-
-MODULE = "privyseal-pkcs11.so"
+from privyseal.client.host.places import MODULE_FILE
 
 
 @click.group(cls=Group)
@@ -38,7 +37,7 @@ def find(environment: Mapping[str, str]) -> Path:
     """
     named = environment.get("PRIVYSEAL_PKCS11_MODULE")
     checkout = Path(privyseal.__file__).parents[2]
-    places = [Path(named)] if named else [*_installed(), checkout / "build" / MODULE]
+    places = [Path(named)] if named else [*_installed(), checkout / "build" / MODULE_FILE]
     for place in places:
         if place.is_file():
             return place.absolute()
@@ -51,4 +50,4 @@ def find(environment: Mapping[str, str]) -> Path:
 def _installed() -> list[Path]:
     """Where the wheel `privyseal-pkcs11` has put it, if that is installed."""
     package = find_spec("privyseal_pkcs11")
-    return [Path(folder) / MODULE for folder in (package.submodule_search_locations or [])] if package else []
+    return [Path(folder) / MODULE_FILE for folder in (package.submodule_search_locations or [])] if package else []

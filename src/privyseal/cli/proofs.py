@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from privyseal.cli import output
+from privyseal.cli import inputs, output
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.failures import DOES_NOT_VERIFY
 from privyseal.cli.reach import appliance
@@ -117,7 +117,7 @@ def verify(
     from privyseal.wire.notes import NoteError, VerifierKey  # noqa: PLC0415 - cryptography takes its time to load
 
     try:
-        key = VerifierKey.read(Path(key_file).read_text(encoding="utf-8")) if key_file else None
+        key = VerifierKey.read(inputs.text(key_file)) if key_file else None
         if key is None and not session.quiet:
             warn(_TRUSTED_THE_FILE)
         document = _receipt(Path(file))
@@ -178,7 +178,7 @@ def _verify_export(session: Session, path: Path, key: Any, kept: tuple[str, ...]
     from privyseal.audit.verify import verify_export  # noqa: PLC0415 - as above
     from privyseal.wire.notes import split  # noqa: PLC0415 - as above
 
-    notes = [note for name in kept for note in split(Path(name).read_text(encoding="utf-8"))]
+    notes = [note for name in kept for note in split(inputs.text(name))]
     with path.open("rb") as file:
         report = verify_export(file, key, notes, gaps)
     return _verdict(

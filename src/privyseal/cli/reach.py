@@ -42,25 +42,29 @@ def appliance(session: Session, *, anonymous: bool = False) -> Appliance:
 
 def configuration(session: Session) -> Configuration:
     """The configuration with the environment and the options laid over it; errors as for `appliance`."""
-    environment = _environment(session)
-    found = configurations.override(_base(environment), environment)
+    meant = environment(session)
+    found = configurations.override(_base(meant), meant)
     if not found.urls:
         raise Failure("no appliance is configured", "privyseal --url https://HOST:8443 …, or set PRIVYSEAL_URL")
     return found
 
 
-def _environment(session: Session) -> dict[str, str]:
-    """The process's environment as it would be if the options had been given in it."""
-    environment = dict(os.environ)
-    if session.user and session.user != environment.get("PRIVYSEAL_USER", session.user):
-        environment.pop("PRIVYSEAL_PASSWORD", None)
-        environment.pop("PRIVYSEAL_PASSWORD_FILE", None)
+def environment(session: Session) -> dict[str, str]:
+    """The process's environment as it would be if the options had been given in it; a password from stdin is read.
+
+    Raises:
+        ConfigurationError: stdin does not hold one line.
+    """
+    given = dict(os.environ)
+    if session.user and session.user != given.get("PRIVYSEAL_USER", session.user):
+        given.pop("PRIVYSEAL_PASSWORD", None)
+        given.pop("PRIVYSEAL_PASSWORD_FILE", None)
     if session.user or session.password_file:  # who is named on the command line is meant, not the credential
-        environment.pop("PRIVYSEAL_CREDENTIAL_FILE", None)
+        given.pop("PRIVYSEAL_CREDENTIAL_FILE", None)
     if session.password_file:
-        environment.pop("PRIVYSEAL_PASSWORD", None)
+        given.pop("PRIVYSEAL_PASSWORD", None)
     if session.password_file == secrets.STDIN:
-        return _environment(dataclasses.replace(session, password_file=None)) | {
+        return environment(dataclasses.replace(session, password_file=None)) | {
             "PRIVYSEAL_PASSWORD": secrets.from_file(secrets.STDIN)
         }
     options = {
@@ -71,14 +75,14 @@ def _environment(session: Session) -> dict[str, str]:
         "PRIVYSEAL_CONFIG": session.config,
         "PRIVYSEAL_DATA": session.data,
     }
-    return environment | {name: value for name, value in options.items() if value}
+    return given | {name: value for name, value in options.items() if value}
 
 
-def _base(environment: Mapping[str, str]) -> Configuration:
-    data, named = environment.get("PRIVYSEAL_DATA"), environment.get("PRIVYSEAL_CONFIG")
-    if data and not named and not environment.get("PRIVYSEAL_URL"):
+def _base(given: Mapping[str, str]) -> Configuration:
+    data, named = given.get("PRIVYSEAL_DATA"), given.get("PRIVYSEAL_CONFIG")
+    if data and not named and not given.get("PRIVYSEAL_URL"):
         return endpoint(Path(data))
-    path = configurations.find(environment)
+    path = configurations.find(given)
     return configurations.read(path) if path else Configuration()
 
 
@@ -91,7 +95,7 @@ def endpoint(data: Path) -> Configuration:
     """
     path = data / ENDPOINT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         raise Failure(f"no appliance runs with its data in {data}", f"privyseal serve --data {data}") from None
     document = lenient_json.parse(text, str(path))

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from privyseal.cli import output, secrets
+from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import command as command_of
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
@@ -49,7 +49,7 @@ def command(
     if merge == (data is not None) or (dry_run and not merge) or (database and merge):
         raise click.UsageError("say with --data DIR where the new appliance shall be, or --merge [--dry-run]")
     if private_key:
-        secret = Path(private_key).read_text()
+        secret = inputs.text(private_key)
     else:
         secret = secrets.passphrase(passphrase_file, "Backup passphrase", new=False)
     if data is not None:

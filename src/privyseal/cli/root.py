@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from privyseal.cli import file_names
 from privyseal.cli.session import Session
 from privyseal.cli.words import Failure, fail
 
@@ -90,6 +91,9 @@ class LazyGroup(click.Group):
 def command(context: click.Context, /, **options: Any) -> None:
     """Sign with keys that live on a Privyseal appliance, and manage them."""
     context.obj = Session(**options)
+
+
+file_names.complete(command.params)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -149,9 +149,11 @@ def _database(url: str | None, file: str | None) -> str | None:
     if url is not None:
         raise click.UsageError("--database and --database-file exclude each other")
     try:
-        return Path(file).read_text().strip()
+        return Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise click.UsageError(f"--database-file {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise click.UsageError(f"--database-file {file}: it holds no text") from error
 
 
 def _key_file(given: str | None, data: Path) -> Path | None:

@@ -19,10 +19,12 @@ def load(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 def _checked(file: Path, names: Mapping[str, str | None]) -> dict[str, Any]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         values = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise click.UsageError(f"--config {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"--config {file}: it holds no text") from error
     except ValueError as error:
         raise click.UsageError(f"--config {file}: {error}") from error
     if not isinstance(values, dict):
@@ -33,7 +35,7 @@ def _checked(file: Path, names: Mapping[str, str | None]) -> dict[str, Any]:
             raise click.UsageError(
                 f"--config {file}: there is no option '{name}'; there are {', '.join(sorted(names))}"
             )
-        if not isinstance(value, str | int):
+        if not isinstance(value, str | int | float) or "\0" in str(value):
             raise click.UsageError(f"--config {file}: '{name}' is a text, a number or true or false")
-        given[str(names[name])] = value
+        given[str(names[name])] = str(value) if isinstance(value, float) else value  # so that click judges it
     return given

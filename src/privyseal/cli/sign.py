@@ -7,15 +7,13 @@ import click
 
 from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import command as command_of
-from privyseal.cli.commands import core_option, version_option
+from privyseal.cli.commands import core_option, key_option, pin_file_option, version_option
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
 from privyseal.client.cores import KeyClient
 from privyseal.client.errors import AccessRefusedError, KeyNotFoundError
 from privyseal.client.files import HASHES
 from privyseal.client.records import Key
-
-STDOUT = "-"
 
 
 @command_of(
@@ -26,9 +24,9 @@ STDOUT = "-"
     ]
 )
 @click.argument("file")
-@click.option("--key", required=True, metavar="KEY", help="The key's id or label.")
+@key_option
 @core_option()
-@click.option("--pin-file", metavar="FILE", help="File with the key's PIN, or - for stdin; else you are asked.")
+@pin_file_option
 @click.option(
     "--hash", "hash_name", type=click.Choice(list(HASHES)), help="Default: SHA-256. Not for Ed25519, Ed448, ML-DSA."
 )
@@ -56,7 +54,7 @@ def command(
     file itself, which may then have up to 1 MiB; so do keys whose policy refuses foreign digests. A lost PIN is a lost
     key.
     """
-    target = target or _beside(file)
+    target = target or inputs.beside(file, ".sig", "the signature")
     if inputs.STDIN == file == pin_file:
         raise click.UsageError("file and PIN cannot both come from stdin")
     with appliance(session) as there:
@@ -65,7 +63,7 @@ def command(
         signed = inputs.signed_part(session, file, hash_name, record)
         signature = opened.sign(**signed, mechanism=mechanism, version=version)
     shown = output.document(session, signature.document)
-    if target != STDOUT:
+    if target != inputs.STDOUT:
         Path(target).write_bytes(signature.signature)
         output.note(session, f"{target}: signed with key {record.label!r}, event {signature.event}")
     elif not shown:
@@ -80,12 +78,3 @@ def _look_up(session: Session, key: KeyClient, file: str, version: int | None) -
     except (AccessRefusedError, KeyNotFoundError):
         key.sign(**inputs.hashed_part(session, file, None))
         raise
-
-
-def _beside(file: str) -> str:
-    """Where the signature goes when nobody says so. A terminal is no place for it."""
-    if file != inputs.STDIN:
-        return f"{file}.sig"
-    if sys.stdout.isatty():
-        raise click.UsageError("say with -o FILE where the signature of stdin goes")
-    return STDOUT

@@ -1,10 +1,8 @@
 """`privyseal tls`: the certificate that the appliance shows to everybody who connects."""
 
-from pathlib import Path
-
 import click
 
-from privyseal.cli import output
+from privyseal.cli import inputs, output
 from privyseal.cli.commands import Group
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
@@ -33,7 +31,7 @@ def replace(session: Session, certificate: str, private_key: str) -> None:
 
     Every host has to trust that authority before: what it trusts stands in its ca_file.
     """
-    chain, key = Path(certificate).read_text(), Path(private_key).read_text()
+    chain, key = inputs.text(certificate), inputs.text(private_key)
     with appliance(session) as there:
         _show(session, there.replace_tls(certificate=chain, private_key=key))
 

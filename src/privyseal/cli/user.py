@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from privyseal.cli import output, secrets
+from privyseal.cli import inputs, output, secrets
 from privyseal.cli.commands import Group
 from privyseal.cli.reach import appliance
 from privyseal.cli.session import Session, pass_session
@@ -108,7 +108,7 @@ def certificate() -> None:
 @pass_session
 def add_certificate(session: Session, user: str, file: Path) -> None:
     """Let a user log in with the certificate in a PEM file, and with this one only. Its private key is not sent."""
-    pem = file.read_text(encoding="ascii", errors="replace")
+    pem = inputs.text(file)
     with appliance(session) as there:
         made = there.add_certificate(user, pem)
     if not output.document(session, made.document):

@@ -4,6 +4,7 @@ import re
 
 import click
 
+_LINE_END = re.compile(r"\s*\n\s*")
 _CAPITALISED = re.compile(r"[A-Z]([a-z]+)?\b")
 
 
@@ -35,5 +36,5 @@ def printable(text: str) -> str:
 
 def _sentence(message: str) -> str:
     """Small first letter and no full stop. Names such as PIN and Ed25519 keep their capitals."""
-    message = printable(message.strip().replace("\n", " ")).removesuffix(".")
+    message = printable(_LINE_END.sub(" ", message.strip())).removesuffix(".")
     return f"{message[0].lower()}{message[1:]}" if _CAPITALISED.match(message) else message

@@ -11,7 +11,6 @@ Each method is one request of docs/reference/rest.md, except those that return a
 `ClientError` when it could not be carried out. An `Appliance` may be used from several threads.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -19,8 +18,8 @@ from typing import Any, Self
 
 from privyseal.client import configuration as configurations
 from privyseal.client.configuration import Configuration
-from privyseal.client.cores import CoreClient, path_part
-from privyseal.client.http import Connection, Download
+from privyseal.client.cores import CoreClient
+from privyseal.client.http import Connection, Download, path_part
 from privyseal.client.records import (
     Approval,
     BackupRecipient,
@@ -39,9 +38,12 @@ from privyseal.client.records import (
     Rule,
     ServerCertificate,
     User,
+    decoded,
+    encoded,
     take,
     take_objects,
     take_or_none,
+    take_texts,
 )
 from privyseal.client.trust import certificates_only
 from privyseal.client.unlocking import DomainKeyStatus, NewUnlockSlot, Unlocking, UnlockSlot, take_object
@@ -94,8 +96,8 @@ class Appliance:
         self, *, passphrase: str | None = None, share: str | None = None, key_file: bytes | None = None
     ) -> Unlocking:
         """Unlock with a passphrase or a key file, or give one share; no user is needed."""
-        encoded = None if key_file is None else base64.b64encode(key_file).decode()
-        body = {"passphrase": passphrase, "share": share, "key_file": encoded}
+        content = None if key_file is None else encoded(key_file)
+        body = {"passphrase": passphrase, "share": share, "key_file": content}
         return Unlocking.read(self._connection.request("POST", "/unlock", body=body).document())
 
     def lock(self) -> None:
@@ -438,7 +440,7 @@ class Appliance:
             dry_run: only say what would come back.
         """
         headers = {
-            "Backup-Secret": base64.b64encode(secret.encode()).decode(),
+            "Backup-Secret": encoded(secret.encode()),
             "Content-Type": "application/vnd.privyseal.backup",
         }
         query = {"dry_run": "true"} if dry_run else {}
@@ -494,7 +496,7 @@ class Appliance:
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """The proof that the record of `old` events is the beginning of that of `new`; None means of today's."""
         document = self._connection.request("GET", "/audit/consistency", query={"from": old, "to": new}).document()
-        return [base64.b64decode(each) for each in take(document, "proof", list)]
+        return [decoded(each) for each in take_texts(document, "proof")]
 
     def export_record(self) -> Iterator[tuple[int, bytes]]:
         """The whole record as lines of docs/reference/record.md, each with the number of events that there will be."""

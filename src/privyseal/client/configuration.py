@@ -128,7 +128,7 @@ def read(path: Path) -> Configuration:
             content = file.read(_MAX_FILE + 1)
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {_reason(error)}") from None
+        raise ConfigurationError(f"{path}: cannot be read: {reason(error)}") from None
     if len(content) > _MAX_FILE:
         raise ConfigurationError(f"{path}: larger than 1 MiB, which is no configuration")
     try:
@@ -227,7 +227,7 @@ def read_secret(path: Path) -> str:
     try:
         return one_line(path.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {_reason(error)}") from None
+        raise ConfigurationError(f"{path}: cannot be read: {reason(error)}") from None
     except ValueError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -300,7 +300,8 @@ def _assemble(values: dict[str, Any], folder: Path, warnings: tuple[str, ...]) -
     )
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """What the system says about a file or a connection, without the number."""
     return (error.strerror or str(error)).lower()
 
 

@@ -4,14 +4,12 @@ A handle is cheap and fetches nothing when it is made. A key's PIN can be given 
 calls: `core.key("release", pin="…")` sends the PIN each time, `core.login(pin)` exchanges it for a ticket.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import quote
 
 from privyseal.client.errors import InvalidInputError, InvalidSignatureError, TicketInvalidError
-from privyseal.client.http import Connection
+from privyseal.client.http import Connection, path_part
 from privyseal.client.key_operations import KeyOperations
 from privyseal.client.objects import Objects
 from privyseal.client.records import (
@@ -23,6 +21,7 @@ from privyseal.client.records import (
     Ticket,
     WrappedKey,
     decoded,
+    encoded,
     take,
     take_objects,
 )
@@ -177,7 +176,7 @@ class CoreClient:
         body = {
             "label": label,
             "import_key": import_key.id,
-            "wrapped": _base64(keywrap.wrap(wrapping_key, pkcs8)),
+            "wrapped": encoded(keywrap.wrap(wrapping_key, pkcs8)),
             "pin": pin,
             "policy": policy,
             "tags": list(tags),
@@ -333,7 +332,7 @@ class KeyClient(KeyOperations):
 
     def export(self, public_key: bytes) -> WrappedKey:
         """Wrap this key, if it was made exportable, to an RSA public key (DER) of 3072 bits or more."""
-        return WrappedKey.read(self._use("export", {"public_key": _base64(public_key)}))
+        return WrappedKey.read(self._use("export", {"public_key": encoded(public_key)}))
 
     def unlock(self) -> None:
         """Forget the wrong PINs that locked this key; administrators only."""
@@ -395,7 +394,7 @@ class KeyClient(KeyOperations):
     ) -> SignatureBatch:
         """Sign 1 to 1,000 digests (for EdDSA: messages) in one request, all or none; arguments as for `sign`."""
         body = {
-            "digests": [_base64(digest) for digest in digests],
+            "digests": [encoded(digest) for digest in digests],
             "mechanism": mechanism,
             "hash": hash_name,
             "encoding": encoding,
@@ -430,7 +429,7 @@ class KeyClient(KeyOperations):
         """
         body = {
             **_input(digest, data),
-            "signature": _base64(signature),
+            "signature": encoded(signature),
             "mechanism": mechanism,
             "hash": hash_name,
             "encoding": encoding,
@@ -465,27 +464,12 @@ class KeyClient(KeyOperations):
         return self._connection.request(method, path, body=whole, timeout=timeout).document()
 
 
-def path_part(name: str) -> str:
-    """A name as one part of a path. Dots alone would be taken for a folder, so they are encoded too.
-
-    Raises:
-        InvalidInputError: it is empty.
-    """
-    if not name:
-        raise InvalidInputError("the name of a core, key or user cannot be empty")
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
-
-
 def _input(digest: bytes | None, data: bytes | None) -> dict[str, str]:
     if (digest is None) == (data is None):
         raise InvalidInputError("give either a digest or data")
-    return {"digest": _base64(digest)} if digest is not None else {"data": _base64(data or b"")}
+    return {"digest": encoded(digest)} if digest is not None else {"data": encoded(data or b"")}
 
 
 def _context(context: bytes) -> dict[str, str]:
     """The context of an ML-DSA signature, for those who ask for one: most keys have none."""
-    return {"context": _base64(context)} if context else {}
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    return {"context": encoded(context)} if context else {}

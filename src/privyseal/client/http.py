@@ -14,6 +14,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+import re
 import ssl
 import threading
 import time
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -32,6 +33,7 @@ from privyseal.client.configuration import API_PATH, Configuration, read_secret
 MAX_ANSWER = 64 * 1024 * 1024
 _LONGEST_PAUSE = 5.0
 _UPLOAD_SECONDS = 3600.0  # until the answer to a body that takes its time
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 _FIRST_REFUSAL_STATUS = 400
 _CERTIFICATE_ALERTS = {"TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"}
 _SUCCESS = range(200, 300)
@@ -273,6 +275,17 @@ class Connection:
             return self._nodes[url]
 
 
+def path_part(name: str) -> str:
+    """A name as one part of a path. Dots alone would be taken for a folder, so they are encoded too.
+
+    Raises:
+        InvalidInputError: it is empty.
+    """
+    if not name:
+        raise errors.InvalidInputError("the name of a core, key, user or object cannot be empty")
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+
+
 def _authorisation(configuration: Configuration) -> str | None:
     """The Authorization header: a bearer credential if there is one, else Basic (RFC 7617), else nothing."""
     if configuration.credential_file:
@@ -333,7 +346,7 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
         return (
             _from_tls(error, url)
             or _from_alert(error, url)
-            or errors.UnreachableError(f"{url} cannot be reached: {error}")
+            or errors.UnreachableError(f"{url} cannot be reached: {_without_number(str(error))}")
         )
     if (refused := _from_alert(error, url)) is not None:
         return refused
@@ -341,6 +354,12 @@ def _from_transport(error: httpx2.HTTPError, url: str, timeout: float) -> errors
     if isinstance(error, httpx2.RemoteProtocolError) and not cut:
         return errors.UnexpectedAnswerError(f"{url} does not speak HTTP as we know it: {error}")
     return errors.UnreachableError(f"{url} cut the connection: {error or type(error).__name__}")
+
+
+def _without_number(said: str) -> str:
+    """What the system says; the number of its error before it says nothing to people."""
+    without = _ERROR_NUMBER.sub("", said)
+    return said if without == said else without.lower()
 
 
 def _from_alert(error: BaseException, url: str) -> errors.ClientError | None:

@@ -3,14 +3,13 @@
 What comes out of most of them is a secret; a record does not show it when it is printed.
 """
 
-import base64
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from privyseal.client.errors import InvalidSignatureError
-from privyseal.client.records import Key, decoded, take
+from privyseal.client.records import Key, decoded, encoded, take
 
 Document = Mapping[str, Any]
 
@@ -129,7 +128,7 @@ class KeyOperations(ABC):
 def _body(**fields: Any) -> dict[str, Any]:
     """Write the fields that are there, bytes as base64."""
     there = {name: value for name, value in fields.items() if value is not None}
-    return {name: base64.b64encode(one).decode() if isinstance(one, bytes) else one for name, one in there.items()}
+    return {name: encoded(one) if isinstance(one, bytes) else one for name, one in there.items()}
 
 
 def _bytes(answer: Document, name: str) -> bytes:

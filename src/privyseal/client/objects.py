@@ -1,13 +1,12 @@
 """Stored objects of a core: certificates, public keys and data that every client sees."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from privyseal.client.http import Connection
-from privyseal.client.records import Document, take, take_bytes, take_objects, take_or_none, take_time
+from privyseal.client.http import Connection, path_part
+from privyseal.client.records import Document, encoded, take, take_bytes, take_objects, take_or_none, take_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +68,21 @@ class Objects:
     ) -> StoredObject:
         """Keep an object: a certificate or SubjectPublicKeyInfo in DER, or any bytes; `more`: `application`, `oid`."""
         body: dict[str, Any] = {
-            "class": object_class, "value": _base64(value), "label": label, "object_id": object_id, **more,
+            "class": object_class, "value": encoded(value), "label": label, "object_id": object_id, **more,
         }  # fmt: skip
         return StoredObject.read(self._connection.request("POST", self._path, body=body).document())
 
     def get(self, id_: str) -> StoredObject:
         """One object by its id."""
-        return StoredObject.read(self._connection.request("GET", f"{self._path}/{id_}").document())
+        return StoredObject.read(self._connection.request("GET", f"{self._path}/{path_part(id_)}").document())
 
     def update(self, id_: str, **changes: str | bytes) -> StoredObject:
         """Change `label`, `object_id`, `value`, `application` or `oid`."""
-        body = {name: _base64(value) if isinstance(value, bytes) else value for name, value in changes.items()}
-        return StoredObject.read(self._connection.request("PUT", f"{self._path}/{id_}", body=body).document())
+        body = {name: encoded(value) if isinstance(value, bytes) else value for name, value in changes.items()}
+        return StoredObject.read(
+            self._connection.request("PUT", f"{self._path}/{path_part(id_)}", body=body).document()
+        )
 
     def delete(self, id_: str) -> None:
         """Remove an object."""
-        self._connection.request("DELETE", f"{self._path}/{id_}")
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+        self._connection.request("DELETE", f"{self._path}/{path_part(id_)}")

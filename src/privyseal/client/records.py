@@ -736,6 +736,11 @@ def take_bytes(document: Document, name: str) -> bytes:
     return decoded(take(document, name, str))
 
 
+def encoded(content: bytes) -> str:
+    """Bytes as standard base64."""
+    return base64.b64encode(content).decode()
+
+
 def decoded(text: str) -> bytes:
     """The bytes behind standard base64.
 

@@ -5,21 +5,39 @@ The limit is a loop around the same library in this process, on one core, with a
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa, utils
 
 from privyseal.client.cores import KeyClient
+from privyseal.client.errors import InvalidInputError
 from privyseal.client.records import Key
 from privyseal.model.keys import Family, KeyType
 from privyseal.wire.primitives import CURVES
 
+
+class _Signs(Protocol):
+    """A private key that signs a whole message."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Its signature."""
+
+
 BATCH = 100
 _DIGEST_BYTES = 32
+_HASH = "SHA-256"
+_OF_MESSAGES: dict[KeyType, Callable[[], _Signs]] = {
+    KeyType.ED25519: ed25519.Ed25519PrivateKey.generate,
+    KeyType.ED448: ed448.Ed448PrivateKey.generate,
+    KeyType.ML_DSA_44: mldsa.MLDSA44PrivateKey.generate,
+    KeyType.ML_DSA_65: mldsa.MLDSA65PrivateKey.generate,
+    KeyType.ML_DSA_87: mldsa.MLDSA87PrivateKey.generate,
+}
 _HASHED = utils.Prehashed(hashes.SHA256())
 
 
@@ -33,61 +51,62 @@ class Speed:
 
 
 def limit(key_type: KeyType, seconds: float) -> float:
-    """Give the signatures per second of a bare loop on one core."""
+    """Give the signatures per second of a bare loop on one core; errors as for `measure`."""
     sign = _loop(key_type)
     return _counted(lambda: sign(os.urandom(_DIGEST_BYTES)), seconds)
 
 
 def _loop(key_type: KeyType) -> Callable[[bytes], object]:
-    match key_type.family:
-        case Family.EC:
-            key = ec.generate_private_key(CURVES[key_type])
-            return lambda digest: key.sign(digest, ec.ECDSA(_HASHED))
-        case Family.RSA:
-            rsa_key = rsa.generate_private_key(65537, key_type.bits)
-            return lambda digest: rsa_key.sign(digest, padding.PKCS1v15(), _HASHED)
-        case _:
-            made = ed25519.Ed25519PrivateKey if key_type is KeyType.ED25519 else ed448.Ed448PrivateKey
-            return made.generate().sign
+    if key_type in _OF_MESSAGES:
+        return _OF_MESSAGES[key_type]().sign
+    if key_type.family is Family.EC:
+        key = ec.generate_private_key(CURVES[key_type])
+        return lambda digest: key.sign(digest, ec.ECDSA(_HASHED))
+    if key_type.family is Family.RSA:
+        rsa_key = rsa.generate_private_key(65537, key_type.bits)
+        return lambda digest: rsa_key.sign(digest, padding.PKCS1v15(), _HASHED)
+    raise InvalidInputError(f"a key of type {key_type.value} is not measured: RSA, EC, Ed25519, Ed448 and ML-DSA are")
 
 
-def measure(open_key: Callable[[], Iterator[KeyClient]], record: Key, threads: int, seconds: float) -> list[Speed]:
+def measure(
+    open_key: Callable[[], AbstractContextManager[KeyClient]], record: Key, threads: int, seconds: float
+) -> list[Speed]:
     """Measure single requests from one and from several threads, and batches; each signature makes an event.
 
     Args:
-        open_key: gives the key on a connection of its own, as a generator that closes it.
-        record: of the key.
+        open_key: gives the key on a connection of its own, which ends with the context.
+        record: of the key. There is no figure for batches where its policy refuses digests.
+        threads: how many.
+        seconds: for each figure.
+
+    Raises:
+        InvalidInputError: there is no limit for keys of this type.
     """
     bare = limit(KeyType(record.type), seconds)
-    with _keys(open_key, threads) as keys:
+    with ExitStack() as opened:
+        keys = [opened.enter_context(open_key()) for _ in range(threads)]
         figures = [
             ("one request at a time", _together(keys[:1], _single(record), seconds)),
             (f"{threads} at a time", _together(keys, _single(record), seconds)),
-            (f"batches of {BATCH}, {threads} at a time", BATCH * _together(keys, _batch, seconds)),
         ]
+        if record.signs_messages or not record.wants_data:
+            per_second = BATCH * _together(keys, _batch(record), seconds)
+            figures.append((f"batches of {BATCH}, {threads} at a time", per_second))
     return [Speed("bare loop on one core of this host", bare, 1.0)] + [
         Speed(what, per_second, per_second / bare) for what, per_second in figures
     ]
 
 
-@contextmanager
-def _keys(open_key: Callable[[], Iterator[KeyClient]], count: int) -> Iterator[list[KeyClient]]:
-    opened = [open_key() for _ in range(count)]
-    try:
-        yield [next(one) for one in opened]
-    finally:
-        for one in opened:
-            next(one, None)
-
-
 def _single(record: Key) -> Callable[[KeyClient], object]:
-    if KeyType(record.type).family is Family.ED:
-        return lambda key: key.sign(data=os.urandom(_DIGEST_BYTES))
-    return lambda key: key.sign(digest=os.urandom(_DIGEST_BYTES), hash_name="SHA-256")
+    if record.wants_data:
+        hash_name = None if record.signs_messages else _HASH
+        return lambda key: key.sign(data=os.urandom(_DIGEST_BYTES), hash_name=hash_name)
+    return lambda key: key.sign(digest=os.urandom(_DIGEST_BYTES), hash_name=_HASH)
 
 
-def _batch(key: KeyClient) -> object:
-    return key.sign_batch([os.urandom(_DIGEST_BYTES) for _ in range(BATCH)])
+def _batch(record: Key) -> Callable[[KeyClient], object]:
+    hash_name = None if record.signs_messages else _HASH
+    return lambda key: key.sign_batch([os.urandom(_DIGEST_BYTES) for _ in range(BATCH)], hash_name=hash_name)
 
 
 def _together(keys: list[KeyClient], work: Callable[[KeyClient], object], seconds: float) -> float:

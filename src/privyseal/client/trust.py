@@ -11,11 +11,12 @@ import re
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from privyseal.client.configuration import Configuration
+from privyseal.client.configuration import Configuration, reason
 from privyseal.client.errors import (
     CertificateError,
     ConfigurationError,
@@ -23,6 +24,8 @@ from privyseal.client.errors import (
     TimedOutError,
     UnreachableError,
 )
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
@@ -42,7 +45,7 @@ def context_for(configuration: Configuration, url: str) -> ssl.SSLContext:
             context.load_cert_chain(configuration.client_cert, configuration.client_key, password=_no_passphrase)
     except (ssl.SSLError, OSError, ValueError) as error:
         files = [str(file) for file in (configuration.ca_file, configuration.client_cert) if file]
-        raise ConfigurationError(f"{' or '.join(files) or 'the certificates'}: cannot be used: {error}") from None
+        raise ConfigurationError(f"{' or '.join(files) or 'the certificates'}: cannot be used: {said(error)}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -53,7 +56,7 @@ def certificates_only(pem: str) -> str:
     Raises:
         InvalidInputError: there is none.
     """
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    blocks = _PEM.findall(pem)
     if not blocks:
         raise InvalidInputError("this holds no PEM certificate")
     return "".join(f"{block}\n" for block in blocks)
@@ -77,12 +80,12 @@ def presented_chain(url: str, timeout: float) -> list[bytes]:
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 443)
     try:
-        with _unchecked(address, timeout) as connection:
+        with unchecked(address, timeout) as connection:
             return chain_of(connection)
     except TimeoutError:
         raise TimedOutError(f"{url} did not answer within {timeout:g} seconds") from None
     except OSError as error:
-        raise UnreachableError(f"{url} cannot be reached: {error}") from None
+        raise UnreachableError(f"{url} cannot be reached: {said(error)}") from None
 
 
 def _anchors(configuration: Configuration, url: str) -> bytes | None:
@@ -109,12 +112,16 @@ def certificates_in(path: Path) -> list[bytes]:
         OSError: it cannot be read.
         ValueError: one is damaged.
     """
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    blocks = path.read_text(encoding="ascii", errors="replace").split(begin)[1:]
-    certificates = [ssl.PEM_cert_to_DER_cert(f"{begin}{block.split(end)[0]}{end}") for block in blocks]
+    blocks = _PEM.findall(path.read_text(encoding="ascii", errors="replace"))
+    certificates = [ssl.PEM_cert_to_DER_cert(block) for block in blocks]
     if not certificates:
         raise ConfigurationError(f"{path}: holds no PEM certificate")
     return certificates
+
+
+def said(error: Exception) -> str:
+    """What was said about a file or a connection: by the system without its number, by anybody else in full."""
+    return reason(error) if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else str(error)
 
 
 def _no_passphrase() -> str:
@@ -123,7 +130,8 @@ def _no_passphrase() -> str:
 
 
 @contextlib.contextmanager
-def _unchecked(address: tuple[str, int], timeout: float) -> Any:
+def unchecked(address: tuple[str, int], timeout: float) -> Iterator[ssl.SSLSocket]:
+    """A connection to whoever answers there: nothing about its certificate is checked, so tell it no secret."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -54,6 +54,16 @@ def test_the_pin_is_asked_for_when_signing(talk: Talk, appliance: Appliance, tmp
     assert (tmp_path / "data.sig").stat().st_size > 60
 
 
+@pytest.mark.parametrize("command", ["sign", "encrypt"])
+def test_nothing_binary_goes_to_a_terminal(talk: Talk, appliance: Appliance, command: str) -> None:
+    """Whoever works on stdin is told so before the PIN is asked for."""
+    label = f"terminal-binary-{command}"
+    appliance.add_key(label, "ec:P-256" if command == "sign" else "aes:256")
+    done = talk(command, "-", "--key", label, prompt="PIN", answer=PIN)
+    assert (done.status, done.prompts) == (2, 0), done.screen
+    assert "say with -o FILE where the" in done.screen
+
+
 def test_the_password_is_asked_for_when_none_is_configured(talk: Talk, appliance: Appliance) -> None:
     words = ("core", "list")
     done = talk(*words, prompt="Password of admin: ", answer=appliance.admin_password, PRIVYSEAL_PASSWORD_FILE="")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from privyseal.client import Appliance, Configuration, InvalidSignatureError, KeyClient, hash_file
 from privyseal.client import errors as client_errors
-from privyseal.client.cores import path_part
+from privyseal.client.http import path_part
 from privyseal.client.records import NewCredential
 from privyseal.wire import keywrap
 from support.appliance import PIN
@@ -237,6 +237,18 @@ def test_names_of_any_kind_are_one_part_of_a_path(user: Appliance) -> None:
     for name in ("..", "../../users", "a b", "\u00fc", "100%", "a?b", "a#b"):
         with pytest.raises((client_errors.KeyNotFoundError, client_errors.NotFoundError)):
             user.core(1).key(name).record()
+
+
+def test_an_objects_name_is_one_part_of_a_path(admin: Appliance) -> None:
+    """Whoever removes the object `../keys/LABEL` has not said that the key shall go."""
+    core = admin.core(1)
+    core.create_key("sdk-not-an-object", "ec:P-256", pin=PIN)
+    for use in (core.objects.get, core.objects.delete, lambda id_: core.objects.update(id_, label="other")):
+        with pytest.raises(client_errors.NotFoundError):
+            use("../keys/sdk-not-an-object")
+        with pytest.raises(client_errors.InvalidInputError):
+            use("")
+    assert core.key("sdk-not-an-object").record().state == "active"
 
 
 def test_neither_or_both_inputs_are_refused_at_once(user: Appliance) -> None:

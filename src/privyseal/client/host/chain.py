@@ -115,6 +115,11 @@ def walk(links: Sequence[tuple[str, Check]], patient: Patient) -> Iterator[Link]
         yield link
 
 
+def _said(error: OSError) -> str:
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
+
+
 def _look(name: str, check: Check, patient: Patient) -> Link:
     try:
         return Link(name, State.OK, check(patient))
@@ -125,4 +130,4 @@ def _look(name: str, check: Check, patient: Patient) -> Link:
     except ClientError as error:
         return Link(name, State.FAILED, error.detail, error.missing_rule or patient.connect_again, error)
     except OSError as error:
-        return Link(name, State.FAILED, f"{error.filename or ''}: {error.strerror or error}", patient.connect_again)
+        return Link(name, State.FAILED, _said(error), patient.connect_again)

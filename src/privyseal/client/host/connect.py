@@ -140,10 +140,17 @@ def _kept(wish: Wish, path: Path) -> dict[str, Any]:
     """What an earlier configuration says that has nothing to do with which appliance, or with who asks."""
     try:
         earlier = lenient_json.parse(path.read_text(encoding="utf-8"), str(path))
-        same = (configurations.origin(str(earlier.get("url"))), earlier.get("user")) == (wish.url, wish.user)
     except (OSError, ValueError, ConfigurationError):
         return {}
+    same = (_origin(earlier.get("url")), earlier.get("user")) == (wish.url, wish.user)
     return {name: earlier[name] for name in (*_KEPT, *(_KEPT_FOR_THE_SAME if same else ())) if name in earlier}
+
+
+def _origin(url: object) -> str | None:
+    try:
+        return configurations.origin(str(url))
+    except ValueError:  # an earlier file that named no appliance, or none that can be meant
+        return None
 
 
 def _p11_kit(module: Path) -> bytes:

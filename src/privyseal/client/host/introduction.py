@@ -33,8 +33,8 @@ class Greeting:
 
     @property
     def signing(self) -> Key | None:
-        """A key that this user may sign with: the first one, but rather one that OpenSSL signs digests with."""
-        return rather_for_digests(key for key in self.keys if SIGN in key.operations and key.state == ACTIVE)
+        """A key that this user may sign with; None where there is none."""
+        return signing_key(self.keys)
 
 
 def ca_certificate(url: str, timeout: float) -> bytes:
@@ -59,7 +59,7 @@ def ca_certificates(file: Path) -> tuple[bytes, ...]:
     try:
         return tuple(trust.certificates_in(file))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file}: cannot be used: {error}") from None
+        raise ConfigurationError(f"{file}: cannot be used: {trust.said(error)}") from None
 
 
 def pem(certificates: tuple[bytes, ...]) -> bytes:
@@ -91,6 +91,11 @@ def greet(configuration: Configuration, core: int | str | None) -> Greeting:
         meant = [each for each in cores if core in {None, each.number, each.name}]
         keys = [key for each in meant for key in islice(there.core(each.number).keys(), _LOOKED_AT)]
     return Greeting(cores, tuple(keys))
+
+
+def signing_key(keys: Iterable[Key]) -> Key | None:
+    """Of those that the user may sign with now the first, but rather one that OpenSSL signs digests with."""
+    return rather_for_digests(key for key in keys if SIGN in key.operations and key.state == ACTIVE)
 
 
 def rather_for_digests(keys: Iterable[Key]) -> Key | None:

@@ -110,7 +110,7 @@ def undo(folder: Path, *, force: bool = False) -> Undone:
     if changed and not force:
         raise ChangedError(f"{' and '.join(changed)}: changed since `privyseal connect` wrote it; nothing is undone")
     restored = [Path(entry["path"]) for entry in reversed(entries) if _put_back(record, entry)]
-    removed = [Path(entry["path"]) for entry in entries if entry["before"] is None]
+    removed = [Path(entry["path"]) for entry in entries if entry["before"] is None and not Path(entry["path"]).exists()]
     shutil.rmtree(record)
     folders = _remove_folders([*map(Path, manifest["folders"]), folder] if len(numbers) == 1 else manifest["folders"])
     return Undone(tuple(restored), (*removed, *folders), len(numbers) - 1)

@@ -134,9 +134,7 @@ def _read_into(sections: Sections, text: str, path: Path, depth: int) -> None:
         raise ConfigurationError(f"{path}: included too deeply")
     for number, line in _lines(text):
         if included := _INCLUDE.fullmatch(line):
-            target = Path(included[1])
-            files = sorted(target.glob("*.cnf")) + sorted(target.glob("*.conf")) if target.is_dir() else [target]
-            for file in files:
+            for file in _included(Path(included[1])):
                 _read_into(sections, _text(file), file, depth + 1)
         elif line.startswith("."):
             continue  # .pragma
@@ -144,6 +142,13 @@ def _read_into(sections: Sections, text: str, path: Path, depth: int) -> None:
             _open(sections, line, path, number)
         else:
             _assign(sections, line, path, number)
+
+
+def _included(target: Path) -> list[Path]:
+    """The files behind an `.include`: OpenSSL passes over one that is not there, and so do we."""
+    if target.is_dir():
+        return sorted(target.glob("*.cnf")) + sorted(target.glob("*.conf"))
+    return [target] if target.exists() else []
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

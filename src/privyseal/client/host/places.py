@@ -63,13 +63,16 @@ def places(
 
 def beside(configuration: Path) -> Places | None:
     """The set-up that a client configuration is part of, by its journal; None where `connect` did not write it."""
-    folder = configuration.absolute().parent
-    if not (folder / "connect").is_dir():
-        return None
-    prefix = folder.parent.parent
-    if configuration == places().configuration:
-        return places()
-    return places(prefix=prefix) if folder == prefix / "etc" / "privyseal" else None
+    there = _written_as(configuration.absolute())
+    return there if there and there.journal.is_dir() else None
+
+
+def _written_as(configuration: Path) -> Places | None:
+    """The set-up that has its configuration there: the host's, which is everybody's, the user's own, or a prefix's."""
+    own = [places()] if os.environ.get("HOME") else []
+    prefix = configuration.parent.parent.parent
+    known = (places(uid=0), *own, places(prefix=prefix))
+    return next((there for there in known if there.configuration == configuration), None)
 
 
 def _at(settings: Path, library: Path, p11_kit: Path, *, private: bool, prefix: Path | None = None) -> Places:

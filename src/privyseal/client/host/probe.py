@@ -1,6 +1,7 @@
-"""Loads a PKCS#11 module and prints what it shows, as JSON: `python -m privyseal.client.host.probe MODULE [LABEL]`.
+"""Loads a PKCS#11 module and prints what it shows, as JSON: `python -I probe.py MODULE [LABEL]`.
 
-A process of its own, because a module that crashes takes the process along that loaded it.
+A process of its own, because a module that crashes takes the process along that loaded it. It runs isolated, as a
+script, and therefore imports nothing of ours.
 """
 
 import ctypes

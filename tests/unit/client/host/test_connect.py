@@ -1,11 +1,12 @@
 """The commands that `connect` prints fit the OpenSSL and the key."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 
-from privyseal.client.host.connect import next_commands
+from privyseal.client.host.connect import Wish, files, next_commands
 from privyseal.client.host.introduction import rather_for_digests
 from privyseal.client.host.openssl import OpenSSL
 from privyseal.client.host.places import places
@@ -77,6 +78,27 @@ def test_without_a_way_doctor_is_next(tmp_path: Path) -> None:
     assert next_commands(there, None, None, system=False) == [
         f"PRIVYSEAL_CONFIG={there.configuration} privyseal doctor"
     ]
+
+
+@pytest.mark.parametrize("url", ["", '"url": "ftp://old.example", '])
+def test_settings_are_kept_from_a_file_without_an_appliance(url: str, tmp_path: Path) -> None:
+    """Or with one that cannot be meant: how much is logged has nothing to do with it."""
+    there = places({}, prefix=tmp_path)
+    there.configuration.parent.mkdir(parents=True)
+    there.configuration.write_text(f'{{{url}"log_level": 2, "keygen_pin": "12345678"}}')
+    (tmp_path / "module.so").touch()
+    wish = Wish(
+        url="https://new.example",
+        user="alice",
+        core=None,
+        password="password",
+        password_file=None,
+        ca=b"",
+        module=tmp_path / "module.so",
+    )
+    written = {file.path: file.content for file in files(wish, there, None)}[there.configuration]
+    kept = json.loads(written)
+    assert (kept["url"], kept["log_level"], "keygen_pin" in kept) == ("https://new.example", 2, False)
 
 
 def test_a_key_that_openssl_signs_digests_with_goes_first() -> None:

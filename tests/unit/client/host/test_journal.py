@@ -99,6 +99,16 @@ def test_what_somebody_changed_is_not_overwritten(host: Path, damage: Callable[[
     assert tree(host) == before
 
 
+def test_what_was_not_removed_is_not_called_removed(host: Path) -> None:
+    """Somebody made a folder of our file, and wants it gone; that is not ours to take."""
+    connect = host / "state" / "connect"
+    journal.write(connect, files(host), private=False)
+    (host / "new" / "deep" / "module.so").unlink()
+    (host / "new" / "deep" / "module.so").mkdir()
+    assert host / "new" / "deep" / "module.so" not in journal.undo(connect, force=True).removed
+    assert (host / "new" / "deep" / "module.so").is_dir()
+
+
 def test_folders_in_use_stay(host: Path) -> None:
     journal.write(host / "state" / "connect", files(host), private=False)
     (host / "new" / "deep" / "theirs").touch()

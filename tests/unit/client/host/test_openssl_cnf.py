@@ -72,12 +72,19 @@ def test_of_two_lines_the_last_holds_and_includes_are_read(tmp_path: Path) -> No
     [
         ("a = 1\n[open\n", "line 2: the section's name has no closing bracket"),
         ("a = 1\n\nnonsense\n", "line 3: there is no equal sign in 'nonsense'"),
-        (".include /nonexistent/file.cnf\n", "/nonexistent/file.cnf: cannot be read: no such file"),
     ],
 )
 def test_what_openssl_could_not_read(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=message):
         openssl_cnf.read(written(tmp_path, text))
+
+
+def test_an_include_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    """As OpenSSL does it, which is asked here, too."""
+    file = written(tmp_path, f".include {tmp_path}/nothing.cnf\n[a]\nb = 1\n")
+    assert openssl_cnf.read(file).get("a", "b") == "1"
+    subprocess.run(["openssl", "version"], env={**os.environ, "OPENSSL_CONF": str(file)}, check=True)
+    subprocess.run(["openssl", "list", "-providers"], env={**os.environ, "OPENSSL_CONF": str(file)}, check=True)
 
 
 def test_a_file_that_includes_itself(tmp_path: Path) -> None:

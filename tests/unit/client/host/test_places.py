@@ -1,11 +1,13 @@
 """Where a set-up is."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from privyseal.client.errors import ConfigurationError
 from privyseal.client.host import elf
+from privyseal.client.host import places as module
 from privyseal.client.host.places import beside, places
 
 
@@ -48,6 +50,20 @@ def test_a_configuration_knows_its_set_up_by_the_journal(tmp_path: Path) -> None
     assert beside(there.configuration) == there
     (tmp_path / "connect").mkdir()
     assert beside(tmp_path / "client.json") is None
+
+
+def test_everybody_knows_the_set_up_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which root made; the user's own is known by a relative path too, and one without a home folder is no error."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert module._written_as(Path("/etc/privyseal/client.json")) == places(uid=0)
+    own = places()
+    own.journal.mkdir(parents=True)
+    monkeypatch.chdir(own.journal.parent)
+    assert beside(Path("client.json")) == own
+    monkeypatch.delenv("HOME")
+    assert module._written_as(Path("/etc/privyseal/client.json")) == places(uid=0)
+    assert beside(own.configuration) is None
 
 
 def test_whose_processor(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 from privyseal.client import errors
 from privyseal.client.appliance import Appliance
 from privyseal.client.host.chain import Broken, Patient, Skip
-from privyseal.client.host.introduction import ACTIVE, SIGN, rather_for_digests
+from privyseal.client.host.introduction import ACTIVE, SIGN, signing_key
 from privyseal.client.records import Key
 from privyseal.client.unlocking import Unlocking
 
@@ -109,8 +109,7 @@ def _key(patient: Patient, there: Appliance) -> Key:
     core = there.core(patient.configuration.core)
     if patient.label is not None:
         return core.key(patient.label).record()
-    looked_at = islice(core.keys(), _LOOKED_AT)
-    found = rather_for_digests(each for each in looked_at if SIGN in each.operations and each.state == ACTIVE)
+    found = signing_key(islice(core.keys(), _LOOKED_AT))
     if found:
         return found
     raise errors.AccessRefusedError(f"user {patient.configuration.user} may sign with no key in this core")

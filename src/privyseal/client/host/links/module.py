@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from privyseal.client.host import elf
+from privyseal.client.host import elf, probe
 from privyseal.client.host.chain import Broken, Patient, Skip
 from privyseal.client.host.openssl import run
 
@@ -34,7 +34,8 @@ def architecture(patient: Patient) -> str:
 
 def loads(patient: Patient) -> str:
     """A process loads it, initialises it and asks for its tokens; a process of its own, in case it crashes."""
-    words = [sys.executable, "-m", "privyseal.client.host.probe", str(_path(patient))]
+    # -I: with -m alone whoever may write to the current folder could put a module of his there, and it would be loaded.
+    words = [sys.executable, "-I", probe.__file__, str(_path(patient))]
     words += [patient.key.label] if patient.key else []
     environment = {**patient.environment, "PRIVYSEAL_CONFIG": str(patient.file.absolute())}
     done = run(words, environment, timeout=_PATIENCE)
