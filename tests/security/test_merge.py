@@ -220,7 +220,8 @@ def test_what_cannot_come_back_is_named(plain: tuple[Appliance, Path]) -> None:
     appliance.add_user("second-admin", role="administrator")
     appliance.api("POST", "/cores", {"name": "third", "destroy_days": 0})
     appliance.add_key("inside", core=3)
-    appliance.api("POST", "/cores", {"name": "fourth"})
+    appliance.api("POST", "/cores", {"name": "fourth", "destroy_days": 0})
+    appliance.add_key("guarded", core=4)
     quorum = {"operation": "key:sign", "core": 4, "needed": 1, "approvers": ["second-admin"]}
     appliance.api("POST", "/quorums", quorum)
     engine = create_engine(f"sqlite:///{appliance.data / 'privyseal.db'}")
@@ -228,22 +229,28 @@ def test_what_cannot_come_back_is_named(plain: tuple[Appliance, Path]) -> None:
         connection.execute(text("UPDATE keys SET sealed = zeroblob(60) WHERE label = 'broken'"))
     engine.dispose()
     backup = back_up(appliance, "conflicts.backup")
-    for path in ("1/keys/taken?now=true", "1/keys/broken?now=true", "3/keys/inside?now=true", "3", "4"):
+    keys = [f"{path}?now=true" for path in ("1/keys/taken", "1/keys/broken", "3/keys/inside", "4/keys/guarded")]
+    for path in (*keys, "3", "4"):
         appliance.api("DELETE", f"/cores/{path}")
     appliance.api("DELETE", "/users/second-admin")
     appliance.add_key("taken")
     new_core = appliance.api("POST", "/cores", {"name": "third"}).json()["number"]
-    done = appliance.cli("restore", backup, "--merge", "--passphrase-file", appliance.directory / "passphrase")
-    assert "1 thing(s) came back" in done.stdout  # the fourth core
+    words = ("restore", backup, "--merge", "--passphrase-file", appliance.directory / "passphrase")
+    done = appliance.cli(*words)
+    assert "0 thing(s) came back" in done.stdout
     for said in (
         "core 3 'third' is another core here, so its keys and rules stay away",
         "user 'second-admin' was an administrator; make such an account anew",
-        "the quorum for key:sign in core 4: approver 'second-admin' is not here",
+        "core 4 'fourth' stays away: approver 'second-admin' of its quorum for key:sign is not here",
         "key 'taken' in core 1: another key has this label now",
         "key 'broken' in core 1 does not open: it was damaged before",
     ):
         assert said in done.stderr
     assert appliance.api("GET", f"/cores/{new_core}/keys").json()["keys"] == []
+    assert appliance.cli(*words).stderr == done.stderr  # the second time as well: nothing comes back unguarded
+    appliance.add_user("second-admin")
+    assert "3 thing(s) came back" in appliance.cli(*words).stdout  # the fourth core, its key and its quorum
+    assert [one["label"] for one in appliance.api("GET", "/cores/4/keys").json()["keys"]] == ["guarded"]
 
 
 def test_after_rotations_of_the_domain_key(plain: tuple[Appliance, Path]) -> None:

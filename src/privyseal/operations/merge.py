@@ -118,7 +118,7 @@ async def _reseal(appliance: Appliance, secrets: bytes, missing: Missing) -> Non
     for first in range(0, len(rows), _GROUP):
         damaged |= await _reseal_group(appliance, secrets, rows[first : first + _GROUP])
     for key_id in sorted(damaged):
-        missing.give_up(key_id)
+        missing.give_up(key_id, "does not open: it was damaged before")
 
 
 async def _reseal_group(appliance: Appliance, secrets: bytes, group: Sequence[tuple[Row, SealedKey]]) -> set[str]:

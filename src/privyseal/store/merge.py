@@ -52,13 +52,28 @@ class Missing:
         found += [(row, _record(self.keys[row["key"]], row, USE_COUNTER, b"")) for row in self.counters]
         return found
 
-    def give_up(self, key_id: str) -> None:
-        """Leave out a key that does not open."""
-        key = self.keys.pop(key_id)
+    def give_up(self, key_id: str, why: str) -> None:
+        """Leave out a key."""
+        key = self._drop(key_id)
+        self.conflicts.append(f"key '{key['label']}' in core {key['core']} {why}")
+
+    def give_up_core(self, number: int, why: str) -> None:
+        """Leave out a core with everything in it."""
+        core = self.cores.pop(number)
+        for key_id in [row["id"] for row in self.keys.values() if row["core"] == number]:
+            self._drop(key_id)
+        self.rules = [row for row in self.rules if row["core"] != number]
+        self.conflicts.append(f"core {number} '{core['name']}' {why}")
+
+    def has_place_of(self, quorum: Row) -> bool:
+        """Say whether the key, or for a quorum of a whole core the core, that a quorum guards comes back."""
+        return quorum["core"] in self.cores if quorum["key"] is None else quorum["key"] in self.keys
+
+    def _drop(self, key_id: str) -> Row:
         self.versions = [row for row in self.versions if row["key"] != key_id]
         self.counters = [row for row in self.counters if row["key"] != key_id]
-        self.quorums = [row for row in self.quorums if row["key"] != key_id or row["core"] in self.cores]
-        self.conflicts.append(f"key '{key['label']}' in core {key['core']} does not open: it was damaged before")
+        self.quorums = [row for row in self.quorums if row["key"] != key_id]
+        return self.keys.pop(key_id)
 
 
 def find(connection: Connection, missing: Missing, found: Rows) -> None:
@@ -183,20 +198,32 @@ def _find_quorums(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
 
 
 def settle(connection: Connection, missing: Missing) -> None:
-    """Keep those quorums alone that belong to a core or a key that comes back, and whose approvers are there."""
+    """Keep those quorums alone that guard a core or a key that comes back.
+
+    Where an approver is not here, what the quorum guards stays away, for it would come back unguarded. That is the
+    whole core for a quorum of a core: without it the next merge would find the core here, and only its keys missing.
+    """
     table = tables.quorums
     here = {tuple(row) for row in connection.execute(select(table.c.operation, table.c.core, table.c.key))}
-    coming = [row for row in missing.quorums if row["core"] in missing.cores or row["key"] in missing.keys]
-    missing.quorums = []
-    for row in coming:
-        approvers = [{"name": name} for name in row["approvers"].split(",")]
-        there = _values(connection, tables.users.c.name, approvers, "name") | missing.users.keys()
-        gone = [one["name"] for one in approvers if one["name"] not in there]
-        if gone:
-            where = f"in core {row['core']}" if row["core"] else f"of key {row['key']}"
-            missing.conflicts.append(f"the quorum for {row['operation']} {where}: approver '{gone[0]}' is not here")
-        elif (row["operation"], row["core"], row["key"]) not in here:
-            missing.quorums.append(row)
+    found = [row for row in missing.quorums if (row["operation"], row["core"], row["key"]) not in here]
+    for row in found:
+        if missing.has_place_of(row) and (gone := _gone_approver(connection, missing, row)):
+            _leave_unguarded(missing, row, gone)
+    missing.quorums = [row for row in found if missing.has_place_of(row)]
+
+
+def _gone_approver(connection: Connection, missing: Missing, quorum: Row) -> str | None:
+    approvers = quorum["approvers"].split(",")
+    here = _values(connection, tables.users.c.name, [{"name": name} for name in approvers], "name")
+    return next((name for name in approvers if name not in here | missing.users.keys()), None)
+
+
+def _leave_unguarded(missing: Missing, quorum: Row, gone: str) -> None:
+    why = f"stays away: approver '{gone}' of its quorum for {quorum['operation']} is not here"
+    if quorum["key"] is None:
+        missing.give_up_core(quorum["core"], why)
+    else:
+        missing.give_up(quorum["key"], why)
 
 
 _LOOK: dict[str, Callable[[Connection, Missing, Sequence[Row]], None]] = {
