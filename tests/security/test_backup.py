@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from privyseal.keeper import backups as sealing
 from privyseal.keeper.domain import DomainKey, Secrets
 from privyseal.store.dump import End, _framed
+from privyseal.tls import TLSFiles
 from privyseal.wire import backups
 from privyseal.wire.backups import Header, Recipient
 from support.appliance import PIN, Appliance
@@ -82,7 +83,13 @@ def record(appliance: Appliance) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("secret", ["passphrase", "private key"])
 def test_it_comes_back(source: Appliance, backup: Path, tmp_path: Path, secret: str) -> None:
-    """The same key, PIN, user and client certificate, trusted by the same hosts, and a record that goes on."""
+    """The same key, PIN, user and client certificate, trusted by the same hosts, and a record that goes on.
+
+    A TLS certificate of another authority that somebody has left in the directory gives way.
+    """
+    left = TLSFiles(tmp_path / "new" / "data" / "tls")
+    left.ca.parent.mkdir(mode=0o700, parents=True)
+    left.prepare([])
     words = () if secret == "passphrase" else ("--private-key", source.directory / "offsite.key")
     done = restore(source, backup, tmp_path / "new" / "data", *words)
     assert done.returncode == 0, done.stderr
