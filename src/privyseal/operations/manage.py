@@ -57,8 +57,8 @@ async def change(
                 raise StaleDecisionError("rules, users or keys have changed")
             repeat.claim(connection, act.repeat)
             use(connection, approval)
-            result = work(connection)
             events.append(connection, [event])
+            result = work(connection)
             repeat.keep(connection, act.repeat, result)
             return result
 

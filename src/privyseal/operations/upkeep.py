@@ -85,6 +85,7 @@ def _due(store: Store, at: datetime) -> list[tuple[str, int]]:
 
 def _destroy(appliance: Appliance, key_id: str, core: int, at: datetime) -> None:
     with appliance.store.write() as connection:
+        events.hold(connection)
         key = keys.by_id(connection, core, key_id)
         if key is None or key.destroy_at is None or key.destroy_at > at:
             return  # restored or destroyed meanwhile
@@ -114,6 +115,7 @@ async def _rotate(appliance: Appliance, key: Key) -> None:
 
 def _keep(store: Store, old: Key, new: Key, made: frames.Generated, event: Event) -> None:
     with store.write() as connection:
+        events.hold(connection)
         if keys.by_id(connection, old.core, old.id) != old:
             raise StaleDecisionError("the key has changed meanwhile")
         keep_version(connection, old, new, made)

@@ -32,6 +32,19 @@ def append(connection: Connection, new: Sequence[Event]) -> int:
         cursor.close()
 
 
+def hold(connection: Connection) -> None:
+    """Let nobody else number events until this transaction ends.
+
+    Whoever changes rows and then appends calls it first: on PostgreSQL one transaction that has the rows and wants the
+    record, and one that has the record and wants the rows, would wait for each other.
+    """
+    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
+    try:
+        cursor.head()
+    finally:
+        cursor.close()
+
+
 def write(cursor: Cursor, edge: Edge, new: Sequence[Event]) -> int:
     """Write events behind the edge of the tree and extend it; gives the first one's number.
 
