@@ -33,7 +33,8 @@ def furnished(appliance: Appliance) -> Appliance:
         appliance.add_user(user)
     appliance.api("POST", "/groups", {"name": "signers", "members": ["alice", "bob"]})
     appliance.api("POST", "/rules", {"group": "signers", "core": 1, "operations": ["key:sign"], "keys": "*"})
-    appliance.add_rule("bob", core=2)
+    appliance.add_rule("bob", core=2, operations=["key:read", "key:sign", "object:create", "object:destroy"])
+    appliance.api("POST", "/cores/2/objects", {"class": "data", "label": "note", "value": "eA=="}, user="bob")
     appliance.add_rule("alice", "unrelated")
     for label in ("lost", "kept"):
         body = {"label": label, "type": "ec:P-256", "pin": PIN, "tags": ["paid", "team=web"], "policy": {"max_uses": 9}}
@@ -68,6 +69,8 @@ def lose(appliance: Appliance) -> None:
     """Take away one key, the second core with its key, bob with his rules, and the group."""
     appliance.api("DELETE", "/cores/1/keys/lost?now=true")
     appliance.api("DELETE", "/cores/2/keys/elsewhere?now=true")
+    note = appliance.api("GET", "/cores/2/objects").json()["objects"][0]
+    appliance.api("DELETE", f"/cores/2/objects/{note['id']}", user="bob")
     appliance.api("DELETE", "/cores/2")
     appliance.api("DELETE", "/users/bob")
     appliance.api("DELETE", "/groups/signers")
@@ -136,7 +139,10 @@ def test_what_is_missing_comes_back(emptied: tuple[Appliance, Path, bytes]) -> N
     assert foretold | {"merged": True} == done
     assert [key["label"] for key in done["keys"]] == ["lost", "elsewhere"]
     assert (done["cores"], done["users"], done["groups"]) == (["second"], ["bob"], ["signers"])
-    assert (done["members"], done["rules"], done["quorums"], done["conflicts"]) == (2, 2, 2, [])
+    assert [done[kind] for kind in ("members", "rules", "quorums", "objects")] == [2, 2, 2, 1]
+    assert done["conflicts"] == []
+    (note,) = appliance.api("GET", "/cores/2/objects", user="bob").json()["objects"]
+    assert (note["label"], note["value"]) == ("note", "eA==")
     for label, core in (("lost", 1), ("elsewhere", 2)):
         assert sign(appliance, label, core).status_code == 200
     assert sign(appliance, "lost", user="alice").status_code == 200  # by the group
@@ -148,7 +154,7 @@ def test_what_is_missing_comes_back(emptied: tuple[Appliance, Path, bytes]) -> N
     assert appliance.api("POST", "/cores/1/login", {"pin": PIN}, user="bob").json()["keys"] == 2
     events = appliance.api("GET", "/audit/events?limit=1000").json()["events"]
     (event,) = [one for one in events if one["operation"] == "appliance:merge" and one["outcome"] == "done"]
-    assert "2 key(s): 1/lost, 2/elsewhere; 2 member(s); 2 rule(s); 2 quorum(s)" in event["reason"]
+    assert "2 key(s): 1/lost, 2/elsewhere; 2 member(s); 2 rule(s); 2 quorum(s); 1 object(s)" in event["reason"]
     verify(appliance, checkpoint)
     again = appliance.cli(*words)
     assert "0 thing(s) came back" in again.stdout

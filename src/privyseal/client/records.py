@@ -523,7 +523,7 @@ class Merged(_Record):
     Attributes:
         node, created, last_event: of the backup.
         keys: core, id and label of each.
-        members, rules, quorums: how many.
+        members, rules, quorums, objects: how many.
         conflicts: what could not come back, and why.
     """
 
@@ -538,6 +538,7 @@ class Merged(_Record):
     members: int
     rules: int
     quorums: int
+    objects: int
     conflicts: tuple[str, ...]
 
     @classmethod
@@ -555,6 +556,7 @@ class Merged(_Record):
             members=take(document, "members", int),
             rules=take(document, "rules", int),
             quorums=take(document, "quorums", int),
+            objects=take(document, "objects", int),
             conflicts=take_texts(document, "conflicts"),
             document=document,
         )

@@ -158,7 +158,7 @@ def _words(opened: _Opened, missing: Missing) -> str:
         "key": [f"{row['core']}/{row['label']}" for row in missing.keys.values()],
     }
     parts += [_named(kind, names) for kind, names in named.items() if names]
-    counts = {"member": missing.members, "rule": missing.rules, "quorum": missing.quorums}
+    counts = {"member": missing.members, "rule": missing.rules, "quorum": missing.quorums, "object": missing.objects}
     parts += [f"{len(rows)} {kind}(s)" for kind, rows in counts.items() if rows]
     return "; ".join(parts)
 

@@ -50,6 +50,7 @@ def merged_document(merged: Merged) -> Document:
         "members": len(missing.members),
         "rules": len(missing.rules),
         "quorums": len(missing.quorums),
+        "objects": len(missing.objects),
         "conflicts": missing.conflicts,
     }
 

@@ -78,9 +78,14 @@ def forgive_one(connection: Connection, subject: str) -> None:
 
 
 def settle_crashed(connection: Connection) -> None:
-    """Count every attempt that a crash interrupted as wrong. Called at start, before anybody can try."""
+    """Count every attempt that a crash interrupted as wrong.
+
+    Called at start, and when a worker has ended: what other workers are trying then counts as well, until it turns out
+    to be right.
+    """
     values = {"failures": attempts.c.failures + attempts.c.pending, "pending": 0}
-    connection.execute(update(attempts).where(attempts.c.pending > 0).values(**values))
+    if connection.execute(update(attempts).where(attempts.c.pending > 0).values(**values)).rowcount:
+        changed(connection)
 
 
 def begin_now(connection: Connection, subjects: Sequence[str]) -> None:

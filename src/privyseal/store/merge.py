@@ -1,9 +1,9 @@
 """What of a backup is missing here, and putting it back. What is here stays as it is.
 
 Somebody took away on purpose what is missing, perhaps. So with a thing comes back only what belongs to it: a rule with
-its user, its group or its core; a quorum with its core or key; a member with the user or the group. Administrators,
-credentials, client certificates, recipients of backups, requests for approval and unlock slots do not come back: make
-them anew.
+its user, its group or its core; a quorum with its core or key; a stored object with its core; a member with the user
+or the group. Administrators, credentials, client certificates, recipients of backups, requests for approval and unlock
+slots do not come back: make them anew.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Column, Connection, insert, or_, select
 
 from privyseal.model.access import Role
-from privyseal.store import tables
-from privyseal.store.dump import Rows, count_on
+from privyseal.store import cores, tables
+from privyseal.store.dump import Rows
 from privyseal.store.store import changed
+from privyseal.store.times import now, to_micros
 from privyseal.wire.frames import USE_COUNTER, SealedKey
 
 Row = dict[str, Any]
@@ -40,6 +41,7 @@ class Missing:
     versions: list[Row] = field(default_factory=list)
     counters: list[Row] = field(default_factory=list)
     quorums: list[Row] = field(default_factory=list)
+    objects: list[Row] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     others: set[int] = field(default_factory=set)
 
@@ -63,6 +65,7 @@ class Missing:
         for key_id in [row["id"] for row in self.keys.values() if row["core"] == number]:
             self._drop(key_id)
         self.rules = [row for row in self.rules if row["core"] != number]
+        self.objects = [row for row in self.objects if row["core"] != number]
         self.conflicts.append(f"core {number} '{core['name']}' {why}")
 
     def has_place_of(self, quorum: Row) -> bool:
@@ -95,14 +98,12 @@ def put_back(connection: Connection, missing: Missing) -> None:
         (tables.keys, missing.keys.values()),
         (tables.key_versions, missing.versions),
         (tables.key_counters, missing.counters),
+        (tables.objects, missing.objects),
     ):
         _insert(connection, table, rows)
     _tag(connection, missing)
-    cores = {row["core"] for row in missing.keys.values()}
-    for number in cores:
-        table = tables.cores
-        connection.execute(table.update().where(table.c.number == number).values(revision=table.c.revision + 1))
-    count_on(connection)
+    for number in {row["core"] for row in missing.keys.values()}:
+        cores.touch(connection, number)
     changed(connection)
 
 
@@ -174,12 +175,15 @@ def _find_keys(connection: Connection, missing: Missing, rows: Sequence[Row]) ->
         for number in {row["core"] for row in rows}  # core by core, because the index goes by core and label
         for label in _values(connection, table.c.label, [one for one in rows if one["core"] == number], "label", number)
     }
-    cores = _values(connection, tables.cores.c.number, rows, "core") | missing.cores.keys()
+    present = to_micros(now())
     for row in rows:
         if row["id"] in ids or row["core"] in missing.others:
             continue
-        if row["core"] not in cores or (row["core"], row["label"]) in labels:
-            missing.conflicts.append(f"key '{row['label']}' in core {row['core']}: another key has this label now")
+        where = f"key '{row['label']}' in core {row['core']}"
+        if (row["core"], row["label"]) in labels:
+            missing.conflicts.append(f"{where}: another key has this label now")
+        elif row["destroy_at"] is not None and row["destroy_at"] <= present:
+            missing.conflicts.append(f"{where}: the time for which its end was set has passed")
         else:
             missing.keys[row["id"]] = row
 
@@ -190,6 +194,10 @@ def _find_versions(_: Connection, missing: Missing, rows: Sequence[Row]) -> None
 
 def _find_counters(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
     missing.counters += [row for row in rows if row["key"] in missing.keys]
+
+
+def _find_objects(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
+    missing.objects += [row for row in rows if row["core"] in missing.cores]
 
 
 def _find_quorums(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
@@ -235,6 +243,7 @@ _LOOK: dict[str, Callable[[Connection, Missing, Sequence[Row]], None]] = {
     "keys": _find_keys,
     "key_versions": _find_versions,
     "key_counters": _find_counters,
+    "objects": _find_objects,
     "quorums": _find_quorums,
 }
 
