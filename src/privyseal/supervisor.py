@@ -46,9 +46,9 @@ from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.orders import Reload, order
 from privyseal.settings import Options, Reread, renewed
 from privyseal.state import State
-from privyseal.store.bell import make_bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
+from privyseal.telemetry.bell import make_bell
 from privyseal.telemetry.cells import make_file
 from privyseal.telemetry.clock import Clock, synchronised
 from privyseal.telemetry.logs import format_of

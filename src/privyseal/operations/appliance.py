@@ -27,8 +27,8 @@ from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
 from privyseal.served_tls import ServedTLS
 from privyseal.store import approvals, attempts, client_certificates, cores, credentials, groups, users
-from privyseal.store.bell import Bell
 from privyseal.store.store import Store, generation
+from privyseal.telemetry.bell import Bell
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
 from privyseal.wire.frames import Policy, SealedKey
