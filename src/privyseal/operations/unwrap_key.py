@@ -19,7 +19,7 @@ from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.apply import approvals_for, check_size, event_of, usable
 from privyseal.operations.conclude import Done, conclude
 from privyseal.operations.count_uses import counter_of
-from privyseal.operations.generate_key import Named, add, made_key, place_for, words_of
+from privyseal.operations.generate_key import Named, add, made_key, place_for, public_half, words_of
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, use
 from privyseal.wire import frames, names, parameters, policies
@@ -100,7 +100,7 @@ async def _keep(appliance: Appliance, caller: Caller, act: Act, arriving: Act, d
     assert made is not None  # noqa: S101 - as above
     key = made_key(made, named)
     arriving.key, arriving.mechanism = key.id, key.type.value
-    born = arriving.event(appliance, caller.user.name, Outcome.DONE, reason=words_of(key))
+    born = arriving.event(appliance, caller.user.name, Outcome.DONE, input=public_half(key), reason=words_of(key))
     keeps = replace(done, result=lambda _: key, work=lambda connection: add(connection, key, made), beside=[born])
     await conclude(appliance, caller, act, keeps)
     return key
