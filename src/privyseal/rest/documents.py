@@ -79,7 +79,12 @@ def core_document(counted: CountedCore) -> Document:
         "keys": counted.keys,
         "destroy_days": core.destroy_days,
         "created": timestamp(core.created),
-        "pin": {"min": PIN_MIN, "max": PIN_MAX},
+        "pin": {
+            "min": PIN_MIN,
+            "max": PIN_MAX,
+            "delay_from": core.pin_delay_from,
+            "lock_at": core.pin_lock_at,
+        },
         "token": {
             "label": core.token_label,
             "description": f"Privyseal core {core.number} ({core.name})"[:64],
