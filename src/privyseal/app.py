@@ -27,9 +27,9 @@ from privyseal.rest.marks import Marked
 from privyseal.rest.mutual_tls import MutualTLS
 from privyseal.served_tls import ServedTLS
 from privyseal.store import appliance as appliance_rows
-from privyseal.store.bell import Bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
+from privyseal.telemetry.bell import Bell
 from privyseal.telemetry.metrics import RELOADS, Metrics
 from privyseal.tls import TLSFiles
 

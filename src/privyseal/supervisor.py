@@ -46,9 +46,9 @@ from privyseal.operations.watch_clock import latest_event, record_set_back
 from privyseal.orders import Reload, order
 from privyseal.settings import Options, Reread, renewed
 from privyseal.state import State
-from privyseal.store.bell import make_bell
 from privyseal.store.store import Store
 from privyseal.telemetry import logs
+from privyseal.telemetry.bell import make_bell
 from privyseal.telemetry.cells import make_file
 from privyseal.telemetry.clock import Clock, synchronised
 from privyseal.telemetry.logs import format_of
@@ -94,6 +94,7 @@ class Supervisor:
     notifier: Notifier = field(default_factory=Notifier)
     clock: Clock = field(default_factory=Clock)
     clock_at: float = 0.0
+    tls_trouble: str = ""
     children: list[Child] = field(default_factory=list)
     publisher: Publisher | None = None
     stopping: bool = False
@@ -109,7 +110,6 @@ class Supervisor:
 
     def _open_or_provision(self) -> bool:
         """Say whether the appliance is operational; if not, somebody has to come."""
-        require_whole(self.store, self.place)
         if not is_provisioned(self.store):
             if not self.options.provision:
                 _say("unprovisioned: type `privyseal provision`")
@@ -207,13 +207,24 @@ class Supervisor:
     def _look_at_clock_and_certificate(self) -> None:
         if time.monotonic() < self.clock_at:
             return
-        if self.tls.renew_if_due():
-            _log.info("the TLS certificate is renewed: it would have ended soon")
+        self.renew_certificate()
         self.clock_at = time.monotonic() + _CLOCK_SECONDS
         known = synchronised()
         if known is not None:
             self.metrics.set(SYNCHRONISED, int(known))
         self._was_set_back(self.clock.set_back())
+
+    def renew_certificate(self) -> None:
+        """Renew the TLS certificate if that is due. What keeps it from that is told once, and again when it changes."""
+        trouble = ""
+        try:
+            if self.tls.renew_if_due():
+                _log.info("the TLS certificate is renewed: it would have ended soon")
+        except (ConfigurationError, OSError) as error:
+            trouble = str(error)
+            if trouble != self.tls_trouble:
+                _log.warning("the TLS certificate ends soon and cannot be renewed: %s", error)
+        self.tls_trouble = trouble
 
     def _was_set_back(self, seconds: float) -> None:
         """Warn of it, count it and record it. That the record fails for now stops nothing: it is counted."""
@@ -333,17 +344,18 @@ def _prepare(options: Options, reread: Reread, stack: contextlib.ExitStack) -> S
     store = Store(database_url(options))
     stack.callback(store.close)
     store.migrate()
+    keeper_path = _keeper_path(options.data, stack)
+    place = Place(options.data, keeper_path, options.key_file)
+    require_whole(store, place)  # before anything is made that a restore would not make
     settle(store)
     tls = TLSFiles(options.data / "tls")
     tls.prepare(_extra_names(options))
     listener = stack.enter_context(_listen(options.host, options.port))
-    keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
     shared = make_file(options.workers + 1)  # the first region is the supervisor's own
     bell = make_bell()
     for descriptor in (shared, bell):
         stack.callback(os.close, descriptor)
-    place = Place(options.data, keeper_path, options.key_file)
     return Supervisor(options, reread, place, store, tls, listener, keeper_listener, shared, bell, Metrics(shared))
 
 

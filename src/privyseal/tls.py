@@ -58,16 +58,17 @@ class TLSFiles:
                 _make_leaf(self, sorted(names, key=repr))
 
     def renew_if_due(self) -> bool:
-        """Make a new leaf with the same names if 30 days are left; say whether. One from elsewhere stays."""
-        try:
-            certificate = self.chain()[0]
-            if not self.is_own(certificate) or not _ends_soon(certificate):
-                return False
-            with self._alone():
-                _make_leaf(self, _names(certificate))
-        except (OSError, ValueError, ConfigurationError):  # somebody is copying a file to here
+        """Make a new leaf with the same names if 30 days are left; say whether. One from elsewhere stays.
+
+        Raises ConfigurationError, OSError.
+        """
+        if self._ending() is None:  # nearly always, and without the lock
             return False
-        return True
+        with self._alone():
+            ending = self._ending()  # a worker may have put another one there meanwhile
+            if ending is not None:
+                _make_leaf(self, _names(ending))
+        return ending is not None
 
     def renew(self) -> None:
         """Make a new leaf of our own CA now, whatever is in force, for every name found at the start or a reload."""
@@ -98,6 +99,14 @@ class TLSFiles:
     def fingerprint(self) -> str:
         """Give `sha256:` and, in hexadecimal, that of the topmost certificate served: the CA's."""
         return fingerprint(self.chain()[-1])
+
+    def _ending(self) -> x509.Certificate | None:
+        """Give the certificate if it is our own CA's and ends soon."""
+        try:
+            certificate = self.chain()[0]
+            return certificate if self.is_own(certificate) and _ends_soon(certificate) else None
+        except (OSError, ValueError):  # somebody is copying a file to here
+            return None
 
     def _is_stale(self, names: set[x509.GeneralName]) -> bool:
         try:

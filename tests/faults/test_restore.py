@@ -40,6 +40,7 @@ def test_no_half_restore_becomes_an_appliance(
         assert done.returncode == -9, (done.returncode, done.stderr)
         with pytest.raises(RuntimeError, match=r"a restore into .* was cut off; type `privyseal restore` again"):
             new.start()
+        assert not (new.data / "tls" / "server.pem").exists()
     done = restore(source, new.data)
     assert done.returncode == 0, done.stderr
     new.start()

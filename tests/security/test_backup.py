@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from privyseal.tls import TLSFiles
 from support.appliance import PIN, Appliance
 from support.backups import ALTERATIONS, altered, forged
 from support.client_certificates import connect, make
@@ -77,7 +78,13 @@ def record(appliance: Appliance) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("secret", ["passphrase", "private key"])
 def test_it_comes_back(source: Appliance, backup: Path, tmp_path: Path, secret: str) -> None:
-    """The same key, PIN, user and client certificate, trusted by the same hosts, and a record that goes on."""
+    """The same key, PIN, user and client certificate, trusted by the same hosts, and a record that goes on.
+
+    A TLS certificate of another authority that somebody has left in the directory gives way.
+    """
+    left = TLSFiles(tmp_path / "new" / "data" / "tls")
+    left.ca.parent.mkdir(mode=0o700, parents=True)
+    left.prepare([])
     words = () if secret == "passphrase" else ("--private-key", source.directory / "offsite.key")
     done = restore(source, backup, tmp_path / "new" / "data", *words)
     assert done.returncode == 0, done.stderr

@@ -209,6 +209,42 @@ def test_a_wrong_pin_is_counted_before_the_answer(new_appliance: Callable[..., A
     appliance.api("POST", SIGN, right, user="dave")
 
 
+def test_a_core_says_how_many_wrong_pins_are_too_many(new_appliance: Callable[..., Appliance]) -> None:
+    """For its users and keys alone, at a login and at a use, in every worker as soon as it is said; within bounds."""
+    appliance = new_appliance("--workers", "2")
+    limits = {"pin_delay_from": 100, "pin_lock_at": 3}
+    strict = appliance.api("POST", "/cores", {"name": "strict", **limits}).json()
+    assert strict["pin"] == {"min": 8, "max": 128, "delay_from": 100, "lock_at": 3}
+    assert appliance.api("GET", "/cores/1").json()["pin"] == {"min": 8, "max": 128, "delay_from": 5, "lock_at": 10}
+    appliance.add_user("dave")
+    for core in (1, 2):
+        appliance.add_rule("dave", "*", core=core)
+        appliance.add_key("release", core=core)
+    there, wrong, right = (
+        "/cores/2/keys/release/sign",
+        {"digest": DIGEST, "pin": "87654321"},
+        {"digest": DIGEST, "pin": PIN},
+    )
+    for left in (2, 1, 0):
+        assert refused(appliance, there, wrong, 403, "pin-incorrect", user="dave")["attempts_left"] == left
+    for _ in range(4):  # both workers, also the one whose keeper knows the PIN
+        refused(appliance, there, right, 423, "pin-locked", user="dave")
+    refused(appliance, "/cores/2/login", {"pin": PIN}, 423, "pin-locked", user="dave")
+    assert [one["locked"] for one in appliance.api("GET", "/users").json()["users"] if one["name"] == "dave"] == [True]
+    assert refused(appliance, SIGN, wrong, 403, "pin-incorrect", user="dave")["attempts_left"] == 9
+    appliance.api("POST", SIGN, right, user="dave")
+    appliance.cli("core", "update", "strict", "--pin-lock-at", "5", "--pin-delay-from", "4")
+    assert refused(appliance, there, wrong, 403, "pin-incorrect", user="dave")["attempts_left"] == 1
+    refused(appliance, there, right, 429, "too-many-attempts", user="dave")
+    appliance.api("PUT", "/cores/strict", {"pin_delay_from": 5})
+    for _ in range(4):
+        appliance.api("POST", there, right, user="dave")
+    for field, value in (("pin_lock_at", 0), ("pin_lock_at", 101), ("pin_delay_from", 0), ("pin_delay_from", 101)):
+        for method, path, more in (("PUT", "/cores/2", {}), ("POST", "/cores", {"name": "no"})):
+            answer = appliance.api(method, path, {field: value, **more}, check=False)
+            assert problem(answer, 422, "invalid-body")["errors"][0]["field"] == f"body.{field}"
+
+
 def test_a_wrong_password(guarded: Appliance) -> None:
     """401 with the header that browsers want; no word on which of the two is wrong; from the 5th it has to wait."""
     guarded.add_user("erin")

@@ -28,7 +28,8 @@ def furnished(appliance: Appliance) -> Appliance:
         appliance.add_user(user)
     appliance.api("POST", "/groups", {"name": "signers", "members": ["alice", "bob"]})
     appliance.api("POST", "/rules", {"group": "signers", "core": 1, "operations": ["key:sign"], "keys": "*"})
-    appliance.add_rule("bob", core=2)
+    appliance.add_rule("bob", core=2, operations=["key:read", "key:sign", "object:create", "object:destroy"])
+    appliance.api("POST", "/cores/2/objects", {"class": "data", "label": "note", "value": "eA=="}, user="bob")
     appliance.add_rule("alice", "unrelated")
     for label in ("lost", "kept"):
         body = {"label": label, "type": "ec:P-256", "pin": PIN, "tags": ["paid", "team=web"], "policy": {"max_uses": 9}}
@@ -63,6 +64,8 @@ def lose(appliance: Appliance) -> None:
     """Take away one key, the second core with its key, bob with his rules, and the group."""
     appliance.api("DELETE", "/cores/1/keys/lost?now=true")
     appliance.api("DELETE", "/cores/2/keys/elsewhere?now=true")
+    note = appliance.api("GET", "/cores/2/objects").json()["objects"][0]
+    appliance.api("DELETE", f"/cores/2/objects/{note['id']}", user="bob")
     appliance.api("DELETE", "/cores/2")
     appliance.api("DELETE", "/users/bob")
     appliance.api("DELETE", "/groups/signers")
@@ -119,7 +122,10 @@ def test_what_is_missing_comes_back(emptied: tuple[Appliance, Path, bytes]) -> N
     assert foretold | {"merged": True} == done
     assert [key["label"] for key in done["keys"]] == ["lost", "elsewhere"]
     assert (done["cores"], done["users"], done["groups"]) == (["second"], ["bob"], ["signers"])
-    assert (done["members"], done["rules"], done["quorums"], done["conflicts"]) == (2, 2, 2, [])
+    assert [done[kind] for kind in ("members", "rules", "quorums", "objects")] == [2, 2, 2, 1]
+    assert done["conflicts"] == []
+    (note,) = appliance.api("GET", "/cores/2/objects", user="bob").json()["objects"]
+    assert (note["label"], note["value"]) == ("note", "eA==")
     for label, core in (("lost", 1), ("elsewhere", 2)):
         assert sign(appliance, label, core).status_code == 200
     assert sign(appliance, "lost", user="alice").status_code == 200  # by the group
@@ -131,7 +137,7 @@ def test_what_is_missing_comes_back(emptied: tuple[Appliance, Path, bytes]) -> N
     assert appliance.api("POST", "/cores/1/login", {"pin": PIN}, user="bob").json()["keys"] == 2
     events = appliance.api("GET", "/audit/events?limit=1000").json()["events"]
     (event,) = [one for one in events if one["operation"] == "appliance:merge" and one["outcome"] == "done"]
-    assert "2 key(s): 1/lost, 2/elsewhere; 2 member(s); 2 rule(s); 2 quorum(s)" in event["reason"]
+    assert "2 key(s): 1/lost, 2/elsewhere; 2 member(s); 2 rule(s); 2 quorum(s); 1 object(s)" in event["reason"]
     verify(appliance, checkpoint)
     again = appliance.cli(*words)
     assert "0 thing(s) came back" in again.stdout
@@ -193,7 +199,8 @@ def test_what_cannot_come_back_is_named(plain: tuple[Appliance, Path]) -> None:
     appliance.add_user("second-admin", role="administrator")
     appliance.api("POST", "/cores", {"name": "third", "destroy_days": 0})
     appliance.add_key("inside", core=3)
-    appliance.api("POST", "/cores", {"name": "fourth"})
+    appliance.api("POST", "/cores", {"name": "fourth", "destroy_days": 0})
+    appliance.add_key("guarded", core=4)
     quorum = {"operation": "key:sign", "core": 4, "needed": 1, "approvers": ["second-admin"]}
     appliance.api("POST", "/quorums", quorum)
     engine = create_engine(f"sqlite:///{appliance.data / 'privyseal.db'}")
@@ -201,22 +208,28 @@ def test_what_cannot_come_back_is_named(plain: tuple[Appliance, Path]) -> None:
         connection.execute(text("UPDATE keys SET sealed = zeroblob(60) WHERE label = 'broken'"))
     engine.dispose()
     backup = back_up(appliance, "conflicts.backup")
-    for path in ("1/keys/taken?now=true", "1/keys/broken?now=true", "3/keys/inside?now=true", "3", "4"):
+    keys = [f"{path}?now=true" for path in ("1/keys/taken", "1/keys/broken", "3/keys/inside", "4/keys/guarded")]
+    for path in (*keys, "3", "4"):
         appliance.api("DELETE", f"/cores/{path}")
     appliance.api("DELETE", "/users/second-admin")
     appliance.add_key("taken")
     new_core = appliance.api("POST", "/cores", {"name": "third"}).json()["number"]
-    done = appliance.cli("restore", backup, "--merge", "--passphrase-file", appliance.directory / "passphrase")
-    assert "1 thing(s) came back" in done.stdout  # the fourth core
+    words = ("restore", backup, "--merge", "--passphrase-file", appliance.directory / "passphrase")
+    done = appliance.cli(*words)
+    assert "0 thing(s) came back" in done.stdout
     for said in (
         "core 3 'third' is another core here, so its keys and rules stay away",
         "user 'second-admin' was an administrator; make such an account anew",
-        "the quorum for key:sign in core 4: approver 'second-admin' is not here",
+        "core 4 'fourth' stays away: approver 'second-admin' of its quorum for key:sign is not here",
         "key 'taken' in core 1: another key has this label now",
         "key 'broken' in core 1 does not open: it was damaged before",
     ):
         assert said in done.stderr
     assert appliance.api("GET", f"/cores/{new_core}/keys").json()["keys"] == []
+    assert appliance.cli(*words).stderr == done.stderr  # the second time as well: nothing comes back unguarded
+    appliance.add_user("second-admin")
+    assert "3 thing(s) came back" in appliance.cli(*words).stdout  # the fourth core, its key and its quorum
+    assert [one["label"] for one in appliance.api("GET", "/cores/4/keys").json()["keys"]] == ["guarded"]
 
 
 def test_after_rotations_of_the_domain_key(plain: tuple[Appliance, Path]) -> None:

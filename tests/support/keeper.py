@@ -3,6 +3,7 @@
 Always true: the keeper ends with the test, also when the test is killed, because it watches a pipe held open here.
 """
 
+import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +43,13 @@ class Keeper:
         ask_once(self.path, frames.Open((self.slot.sealed,), "key-file", SECRET, ()), frames.Opening)
 
     def stop(self) -> None:
-        """End it as `privyseal serve` does, so that what was measured in it is written down; close the socket."""
+        """End it as `privyseal serve` does, so that what was measured in it is written down; close the socket.
+
+        Nothing but that may have ended it, unless `kill` did. The pipe is closed after that: its end ends the keeper
+        too, and two threads that write down at once what was measured crash the interpreter.
+        """
         self.process.terminate()
+        self.process.wait()
         self.process.communicate()
         self._listener.close()
+        assert self.process.returncode in (-signal.SIGTERM, -signal.SIGKILL), self.process.returncode

@@ -1,5 +1,6 @@
 """How many wrong PINs and passwords are too many: growing delays from the 5th; PINs are locked at the 10th.
 
+Each core has limits of its own for PINs; these are what they are when nobody has said anything.
 Passwords are not locked: anybody who reaches the port could shut the administrator out. Their delay grows instead.
 Names that no user has are counted like those of users, so that the answers do not tell who exists.
 """
@@ -7,10 +8,12 @@ Names that no user has are counted like those of users, so that the answers do n
 import hashlib
 from dataclasses import dataclass
 
+from privyseal.model.cores import PIN_DELAY_FROM, PIN_LOCK_AT, Core
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptLimits:
-    """The limits of an appliance.
+    """The limits of a kind of secret, or of a core's PINs.
 
     Attributes:
         delay_from: the number of wrong attempts after which the next one has to wait.
@@ -18,8 +21,8 @@ class AttemptLimits:
         longest: the longest delay, in seconds.
     """
 
-    delay_from: int = 5
-    lock_at: int | None = 10
+    delay_from: int = PIN_DELAY_FROM
+    lock_at: int | None = PIN_LOCK_AT
     longest: int = 300
 
     @property
@@ -39,8 +42,12 @@ class AttemptLimits:
         return self.lock_at is not None and failures >= self.lock_at
 
 
-PIN_LIMITS = AttemptLimits()
 PASSWORD_LIMITS = AttemptLimits(lock_at=None)
+
+
+def pin_limits(core: Core) -> AttemptLimits:
+    """Give the limits of a core's PINs."""
+    return AttemptLimits(core.pin_delay_from, core.pin_lock_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,11 @@ def pin_subjects(user: str, core: int, key_id: str | None) -> tuple[str, ...]:
 def key_subject(core: int, key_id: str) -> str:
     """Name what every attempt at one key's PIN counts against, whoever makes it."""
     return f"pin:key:{key_id}:{core}"
+
+
+def core_of(pin_subject: str) -> int:
+    """Give the core in which a PIN is tried."""
+    return int(pin_subject.rpartition(":")[2])
 
 
 def password_subject(user: str) -> str:

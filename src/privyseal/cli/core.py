@@ -16,6 +16,15 @@ _DESTROY_DAYS = click.option(
     metavar="N",
     help="Least days before a deleted key is destroyed, 7 to 365; 0 lets administrators destroy keys at once.",
 )
+_PIN_DELAY_FROM = click.option(
+    "--pin-delay-from", type=int, metavar="N", help="Wrong PINs after which the next one has to wait, 1 to 100."
+)
+_PIN_LOCK_AT = click.option(
+    "--pin-lock-at",
+    type=int,
+    metavar="N",
+    help="Wrong PINs after which an administrator has to unlock the user or the key, 1 to 100.",
+)
 
 
 @click.group(cls=Group)
@@ -29,11 +38,13 @@ def command() -> None:
     "--pin-required/--pin-optional", default=True, help="Whether every key must have a PIN; default: it must."
 )
 @_DESTROY_DAYS
+@_PIN_DELAY_FROM
+@_PIN_LOCK_AT
 @pass_session
-def create(session: Session, name: str, *, pin_required: bool, destroy_days: int | None) -> None:
+def create(session: Session, /, name: str, **settings: Any) -> None:
     """Make a core."""
     with appliance(session) as there:
-        _show(session, there.create_core(name, pin_required=pin_required, destroy_days=destroy_days))
+        _show(session, there.create_core(name, **settings))
 
 
 @command.command("list", examples=["privyseal core list", "privyseal core list --json"])
@@ -57,7 +68,7 @@ def show(session: Session, core: int | str) -> None:
 
 
 @command.command(
-    "update", examples=["privyseal core update 1 --name production", "privyseal core update 2 --pin-optional"]
+    "update", examples=["privyseal core update 1 --pin-lock-at 5", "privyseal core update 2 --pin-optional"]
 )
 @click.argument("core", type=CORE)
 @click.option("--name", metavar="NAME", help="New name.")
@@ -66,6 +77,8 @@ def show(session: Session, core: int | str) -> None:
 @click.option("--model", metavar="TEXT", help="Model that PKCS#11 hosts see.")
 @click.option("--token-label", metavar="TEXT", help="Token label that PKCS#11 hosts see.")
 @_DESTROY_DAYS
+@_PIN_DELAY_FROM
+@_PIN_LOCK_AT
 @pass_session
 def update(session: Session, /, core: int | str, **changes: Any) -> None:
     """Change what is given and leave the rest."""
@@ -93,6 +106,7 @@ def _show(session: Session, core: Core) -> None:
             "keys": core.keys,
             "PIN required": core.pin_required,
             "PIN length": f"{core.pin_min} to {core.pin_max}",
+            "wrong PINs": f"the next one waits after {core.pin_delay_from}, locked after {core.pin_lock_at}",
             "token label": core.token_label,
             "serial": core.serial,
             "destroy days": core.destroy_days,

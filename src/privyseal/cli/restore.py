@@ -85,7 +85,8 @@ def _merge(session: Session, file: Path, secret: str, *, dry_run: bool) -> int:
         output.note(session, f"key {key['label']} in core {key['core']}")
     for conflict in merged.conflicts:
         warn(conflict)
-    total = sum(map(len, counts.values())) + len(merged.keys) + merged.members + merged.rules + merged.quorums
+    counted = merged.members + merged.rules + merged.quorums + merged.objects
+    total = sum(map(len, counts.values())) + len(merged.keys) + counted
     verb = "would come back" if dry_run else "came back"
     output.note(session, f"{total} thing(s) {verb} from the backup of '{merged.node}', event {merged.last_event}")
     return 0

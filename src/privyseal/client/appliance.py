@@ -172,7 +172,15 @@ class Appliance:
         """The core with this number or name; None means the configured one. Nothing is asked yet."""
         return CoreClient(self._connection, self.configuration.core if name is None else name)
 
-    def create_core(self, name: str, *, pin_required: bool = True, destroy_days: int | None = None) -> Core:
+    def create_core(
+        self,
+        name: str,
+        *,
+        pin_required: bool = True,
+        destroy_days: int | None = None,
+        pin_delay_from: int | None = None,
+        pin_lock_at: int | None = None,
+    ) -> Core:
         """Make a core.
 
         Args:
@@ -180,8 +188,17 @@ class Appliance:
             pin_required: whether every key in it must have a PIN.
             destroy_days: least number of days before a deleted key is destroyed, 7 to 365, None means 30; 0 lets
                 administrators destroy keys at once.
+            pin_delay_from: number of wrong PINs after which the next one has to wait, 1 to 100, None means 5.
+            pin_lock_at: number of wrong PINs after which an administrator has to unlock the user or the key, 1 to 100,
+                None means 10.
         """
-        body = {"name": name, "pin_required": pin_required, "destroy_days": destroy_days}
+        body = {
+            "name": name,
+            "pin_required": pin_required,
+            "destroy_days": destroy_days,
+            "pin_delay_from": pin_delay_from,
+            "pin_lock_at": pin_lock_at,
+        }
         return Core.read(self._connection.request("POST", "/cores", body=body).document())
 
     def users(self) -> list[User]:

@@ -79,6 +79,8 @@ class CoreClient:
         model: str | None = None,
         token_label: str | None = None,
         destroy_days: int | None = None,
+        pin_delay_from: int | None = None,
+        pin_lock_at: int | None = None,
     ) -> Core:
         """Change what is given and leave the rest. Existing keys keep their PIN whatever `pin_required` becomes."""
         changes = {
@@ -88,6 +90,8 @@ class CoreClient:
             "model": model,
             "token_label": token_label,
             "destroy_days": destroy_days,
+            "pin_delay_from": pin_delay_from,
+            "pin_lock_at": pin_lock_at,
         }
         return Core.read(self._connection.request("PUT", self._path, body=changes).document())
 

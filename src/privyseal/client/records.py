@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from privyseal.client.errors import UnexpectedAnswerError
+from privyseal.model.cores import PIN_DELAY_FROM, PIN_LOCK_AT
 
 Document = Mapping[str, Any]
 _T = TypeVar("_T")
@@ -52,6 +53,8 @@ class Core(_Record):
         pin_min, pin_max: the length of a PIN, in characters.
         token_label, serial: how PKCS #11 hosts see it.
         destroy_days: least number of days before a deleted key is destroyed.
+        pin_delay_from: number of wrong PINs after which the next one has to wait.
+        pin_lock_at: number of wrong PINs after which an administrator has to unlock the user or the key.
     """
 
     number: int
@@ -64,6 +67,8 @@ class Core(_Record):
     token_label: str
     serial: str
     destroy_days: int = 30
+    pin_delay_from: int = PIN_DELAY_FROM
+    pin_lock_at: int = PIN_LOCK_AT
 
     @classmethod
     def read(cls, document: Document) -> Self:
@@ -80,6 +85,8 @@ class Core(_Record):
             token_label=take(token, "label", str),
             serial=take(token, "serial", str),
             destroy_days=take(document, "destroy_days", int) if "destroy_days" in document else 30,
+            pin_delay_from=take(pin, "delay_from", int) if "delay_from" in pin else PIN_DELAY_FROM,
+            pin_lock_at=take(pin, "lock_at", int) if "lock_at" in pin else PIN_LOCK_AT,
             document=document,
         )
 
@@ -523,7 +530,7 @@ class Merged(_Record):
     Attributes:
         node, created, last_event: of the backup.
         keys: core, id and label of each.
-        members, rules, quorums: how many.
+        members, rules, quorums, objects: how many.
         conflicts: what could not come back, and why.
     """
 
@@ -538,6 +545,7 @@ class Merged(_Record):
     members: int
     rules: int
     quorums: int
+    objects: int
     conflicts: tuple[str, ...]
 
     @classmethod
@@ -555,6 +563,7 @@ class Merged(_Record):
             members=take(document, "members", int),
             rules=take(document, "rules", int),
             quorums=take(document, "quorums", int),
+            objects=take(document, "objects", int),
             conflicts=take_texts(document, "conflicts"),
             document=document,
         )

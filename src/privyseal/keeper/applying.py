@@ -1,6 +1,6 @@
 """One use of a key beside signing."""
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
 from privyseal.keeper import symmetric
@@ -10,8 +10,11 @@ from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.wire.frames import Apply, Parameters
 from privyseal.wire.parameters import VERIFY
 
-DOES_NOT_FIT = (ValueError, InvalidTag, InvalidUnwrap)
-"""What comes of data that does not fit the key. Which of them it was is told to nobody: that would be an oracle."""
+DOES_NOT_FIT = (ValueError, InvalidTag, InvalidUnwrap, UnsupportedAlgorithm)
+"""What comes of data that does not fit the key; a public key may be on a curve that nobody here knows.
+
+Which of them it was is told to nobody: that would be an oracle.
+"""
 
 
 def use_of(verb: str) -> Use:

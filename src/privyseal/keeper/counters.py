@@ -45,12 +45,14 @@ class Counters:
             self._counts[record.id, record.version] = count + uses
         return count + uses
 
-    def use(self, record: SealedKey, policy: Policy, counter: bytes | None) -> tuple[int, bytes] | tuple[None, None]:
-        """Take one use, if the policy limits them; gives its number, and that sealed. Raises as `take`."""
+    def use(
+        self, record: SealedKey, policy: Policy, counter: bytes | None, uses: int = 1
+    ) -> tuple[int, bytes] | tuple[None, None]:
+        """Take uses, if the policy limits them; gives the number of the last, and that sealed. Raises as `take`."""
         if policy.max_uses is None:
             return None, None
-        uses = self.take(record, counter, 1, policy.max_uses)
-        return uses, self.seal(record, uses)
+        last = self.take(record, counter, uses, policy.max_uses)
+        return last, self.seal(record, last)
 
     def seal(self, record: SealedKey, count: int) -> bytes:
         """Seal a count that was taken."""

@@ -91,13 +91,7 @@ class Custody:
 
     def open_outer(self, record: SealedKey) -> bytes:
         """Open a record's outer layer with whichever domain key it is sealed with. Raises DamagedError."""
-        held = self.secrets()
-        if held.following is not None:
-            try:
-                return sealing.open_outer(held.following, record)
-            except DamagedError:  # not sealed anew yet
-                pass
-        return sealing.open_outer(held.current, record)
+        return sealing.open_either(self.secrets(), record)
 
     def lock(self) -> None:
         """Forget the domain key, and shares that wait."""

@@ -147,11 +147,8 @@ class Keyring:
         """Check what few policies restrict, and count the uses last: a use that is refused is none."""
         policies.check_restrictions(opened.policy, request)
         inputs = policies.digests(request)
-        limit = opened.policy.max_uses
-        if limit is None:
-            return Ready(opened, scheme, inputs)
-        uses = self._counters.take(opened.place, request.counter, len(inputs), limit)
-        return Ready(opened, scheme, inputs, uses, self._counters.seal(opened.place, uses))
+        uses, counter = self._counters.use(opened.place, opened.policy, request.counter, len(inputs))
+        return Ready(opened, scheme, inputs, uses, counter)
 
     def signed(self, ready: Ready, values: Sequence[bytes], by: tuple[str, Worker | None]) -> frames.Signatures:
         """Count what was signed; nothing leaves the keeper without a number. `by` is the user and the worker."""

@@ -9,7 +9,7 @@ from privyseal.keeper.custody import Custody
 from privyseal.keeper.domain import DamagedError, Secrets
 from privyseal.keeper.refused import RefusedError
 from privyseal.wire import frames
-from privyseal.wire.frames import Answer, SealedKey
+from privyseal.wire.frames import Answer
 
 
 def open_merge(custody: Custody, request: frames.OpenMerge) -> Answer:
@@ -31,19 +31,9 @@ def reseal(custody: Custody, request: frames.ResealMerged) -> Answer:
     for index, record in enumerate(request.records):
         sealed.append(None)
         try:
-            inner = _open(theirs, record)
+            inner = sealing.open_either(theirs, record)  # the backup may have been made during a rotation
         except DamagedError:
             damaged.append(index)
             continue
         sealed[-1] = sealing.close_outer(custody.domain(), record, inner).sealed
     return frames.Resealed(tuple(sealed), tuple(damaged))
-
-
-def _open(theirs: Secrets, record: SealedKey) -> bytes:
-    """Open with whichever of the backup's domain keys it is sealed with: it may have been made during a rotation."""
-    if theirs.following is not None:
-        try:
-            return sealing.open_outer(theirs.following, record)
-        except DamagedError:
-            pass
-    return sealing.open_outer(theirs.current, record)

@@ -4,11 +4,12 @@ A record opens only at its place: id, core, type, version and policy are the ass
 (AES-256-GCM under the domain key) and of the inner one (under the key's PIN). Nobody can move, retype or loosen it.
 """
 
+import contextlib
 import hashlib
 
 import msgspec
 
-from privyseal.keeper.domain import DomainKey, derive, seal, unseal
+from privyseal.keeper.domain import DamagedError, DomainKey, Secrets, derive, seal, unseal
 from privyseal.wire.frames import SealedKey
 
 
@@ -33,6 +34,14 @@ def close_outer(domain: DomainKey, record: SealedKey, inner: bytes) -> SealedKey
 def open_outer(domain: DomainKey, record: SealedKey) -> bytes:
     """Open the outer layer: the private key, or for a key with a PIN the inner layer. Raises DamagedError."""
     return unseal(domain.key_for(record.id, record.version), record.sealed, place(record))
+
+
+def open_either(secrets: Secrets, record: SealedKey) -> bytes:
+    """Open the outer layer with the next domain key, if one is on its way, or the present one. Raises DamagedError."""
+    if secrets.following is not None:
+        with contextlib.suppress(DamagedError):  # not sealed anew yet
+            return open_outer(secrets.following, record)
+    return open_outer(secrets.current, record)
 
 
 def open_inner(record: SealedKey, inner: bytes, pin_key: bytes) -> bytes:

@@ -61,7 +61,7 @@ class Wrapping:
         return frames.Unwrapped(made, self._uses.keeper, number, uses, counter)
 
     def _open(self, request: frames.Wrap | frames.Unwrap, use: Use) -> Key:
-        """Open the key that wraps; its PIN comes before what its policy says, which is nobody's who has no PIN."""
+        """Open the key that wraps. First its PIN is checked: who has none does not learn what its policy allows."""
         key_type = KeyType(request.record.type)
         secret = self._keyring.open_private(request).pkcs8
         policies.check_use(frames.policy(request.record.policy), key_type, use, request.mechanism, request.parameters)

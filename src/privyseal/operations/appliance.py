@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from privyseal.access.attempts import PIN_LIMITS, AttemptLimits
 from privyseal.access.passwords import Recognised
 from privyseal.audit.recorder import Recorder
 from privyseal.errors import NotFoundError
@@ -27,8 +26,8 @@ from privyseal.operations.bearer import LastUses
 from privyseal.operations.repeat import Answers
 from privyseal.served_tls import ServedTLS
 from privyseal.store import approvals, attempts, client_certificates, cores, credentials, groups, users
-from privyseal.store.bell import Bell
 from privyseal.store.store import Store, generation
+from privyseal.telemetry.bell import Bell
 from privyseal.telemetry.metrics import Metrics
 from privyseal.wire import frames
 from privyseal.wire.frames import Policy, SealedKey
@@ -142,7 +141,6 @@ class Appliance:
     snapshot: Snapshot
     metrics: Metrics = field(default_factory=Metrics, repr=False)
     tls: ServedTLS | None = None
-    pin_limits: AttemptLimits = PIN_LIMITS
     kept_files: tuple[Path, ...] = ()
     recognised: Recognised = field(default_factory=Recognised)
     verifying: dict[tuple[int, bytes], asyncio.Future[User]] = field(default_factory=dict, repr=False)
@@ -183,12 +181,13 @@ def load(store: Store) -> Snapshot:
     with store.frozen() as connection:
         found = {group.name: group for group in groups.every(connection)}
         accounts = {user.name: user for user in users.every(connection)}
+        partitions = {core.number: core for core in cores.every(connection)}
         return Snapshot(
             generation=generation(connection),
             users=accounts,
             rules=_merged(users.every_rule(connection), found),
-            cores={core.number: core for core in cores.every(connection)},
-            guarded=frozenset(known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)),
+            cores=partitions,
+            guarded=frozenset(known.subject for known in attempts.guarded(connection, partitions.values())),
             quorums=tuple(approvals.every_quorum(connection)),
             groups=found,
             credentials={one.id: KnownCredential.of(one, accounts[one.user]) for one in credentials.every(connection)},

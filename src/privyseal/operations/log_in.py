@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from privyseal.access.attempts import pin_subjects
+from privyseal.access.attempts import pin_limits, pin_subjects
 from privyseal.access.decide import decide
 from privyseal.errors import PINIncorrectError
 from privyseal.keeper.client import UncountedError
@@ -77,7 +77,7 @@ async def _ask(appliance: Appliance, caller: Caller, core: Core, pin: str) -> tu
                 return answer, count
         except UncountedError:
             pass
-    async with attempt(appliance, subjects, appliance.pin_limits) as trial:
+    async with attempt(appliance, subjects, pin_limits(core)) as trial:
         answer = await _login(appliance, caller, core, pin, counted=True)
         count = await _opens(appliance, caller, core, answer.pin_tag)
         if count:

@@ -2,14 +2,14 @@
 
 import os
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection
 
 from privyseal.access.attempts import key_subject
 from privyseal.errors import ConflictError, InvalidRequestError
 from privyseal.model.access import Operation
-from privyseal.model.cores import DESTROY_DAYS, MANUFACTURER, MODEL, Core
+from privyseal.model.cores import DESTROY_DAYS, MANUFACTURER, MODEL, PIN_DELAY_FROM, PIN_LOCK_AT, WRONG_PINS, Core
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.find_key import find_key, may_enter, require_entry
 from privyseal.operations.look import look
@@ -28,6 +28,15 @@ class CountedCore:
 
     core: Core
     keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreLimits:
+    """What a core may set for itself; see `model.cores.Core`."""
+
+    destroy_days: int = 30
+    pin_delay_from: int = PIN_DELAY_FROM
+    pin_lock_at: int = PIN_LOCK_AT
 
 
 def blank_core(name: str, *, pin_required: bool) -> Core:
@@ -61,12 +70,13 @@ async def get_core(appliance: Appliance, caller: Caller, act: Act, core_ref: str
 
 
 async def create_core(
-    appliance: Appliance, caller: Caller, act: Act, name: str, *, pin_required: bool, destroy_days: int = 30
+    appliance: Appliance, caller: Caller, act: Act, name: str, *, pin_required: bool, limits: CoreLimits
 ) -> CountedCore:
     """Make a core. Raises ConflictError when the name is taken."""
     require_role(caller, Operation.CORE_MANAGE)
-    _check_values({"destroy_days": destroy_days})
-    core = replace(blank_core(_checked_name(name), pin_required=pin_required), destroy_days=destroy_days)
+    given = asdict(limits)
+    _check_values(given)
+    core = replace(blank_core(_checked_name(name), pin_required=pin_required), **given)
     return await change(
         appliance, caller, act, f"core '{name}'", lambda connection: CountedCore(cores.add(connection, core), 0)
     )
@@ -129,6 +139,9 @@ def _check_values(values: dict[str, object]) -> None:
     days = values.get("destroy_days", 0)
     if days != 0 and days not in range(DESTROY_DAYS[0], DESTROY_DAYS[1] + 1):
         raise InvalidRequestError.of("destroy_days", f"this is 0, or {DESTROY_DAYS[0]} to {DESTROY_DAYS[1]} days")
+    for field in ("pin_delay_from", "pin_lock_at"):
+        if values.get(field, PIN_LOCK_AT) not in range(WRONG_PINS[0], WRONG_PINS[1] + 1):
+            raise InvalidRequestError.of(field, f"this is {WRONG_PINS[0]} to {WRONG_PINS[1]} wrong PINs")
     for field, length in _TEXT_LENGTHS.items():
         value = str(values.get(field, "x"))
         if not value.isprintable() or not 1 <= len(value.encode()) <= length:

@@ -15,7 +15,7 @@ from privyseal.operations.look import look
 from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.require_person import require_person
-from privyseal.store import approvals, attempts, users
+from privyseal.store import approvals, attempts, cores, users
 from privyseal.wire import names
 
 
@@ -45,14 +45,14 @@ async def create_user(appliance: Appliance, caller: Caller, act: Act, name: str,
 async def list_users(appliance: Appliance, caller: Caller) -> list[Account]:
     """Give all users by name."""
     require_role(caller, Operation.USER_MANAGE)
-    return await look(appliance, lambda connection: _accounts(connection, appliance))
+    return await look(appliance, _accounts)
 
 
 async def get_user(appliance: Appliance, caller: Caller, name: str) -> Account:
     """Give one user; everybody may see the own account. Raises NotFoundError."""
     if name != caller.user.name:
         require_role(caller, Operation.USER_MANAGE)
-    accounts = await look(appliance, lambda connection: _accounts(connection, appliance))
+    accounts = await look(appliance, _accounts)
     for account in accounts:
         if account.user.name == name:
             return account
@@ -126,9 +126,9 @@ async def change_own_password(appliance: Appliance, caller: Caller, act: Act, ol
     )
 
 
-def _accounts(connection: Connection, appliance: Appliance) -> list[Account]:
-    limit = appliance.pin_limits.lock_at or 1
-    locked = {known.subject.split(":")[2] for known in attempts.above(connection, limit) if _is_of_user(known.subject)}
+def _accounts(connection: Connection) -> list[Account]:
+    found = attempts.locked(connection, cores.every(connection))
+    locked = {known.subject.split(":")[2] for known in found if _is_of_user(known.subject)}
     return [Account(user, user.name in locked) for user in users.every(connection)]
 
 

@@ -127,7 +127,7 @@ async def _reseal(appliance: Appliance, secrets: bytes, missing: Missing) -> Non
     for first in range(0, len(rows), _GROUP):
         damaged |= await _reseal_group(appliance, secrets, rows[first : first + _GROUP])
     for key_id in sorted(damaged):
-        missing.give_up(key_id)
+        missing.give_up(key_id, "does not open: it was damaged before")
 
 
 async def _reseal_group(appliance: Appliance, secrets: bytes, group: Sequence[tuple[Row, SealedKey]]) -> set[str]:
@@ -158,7 +158,7 @@ def _words(opened: _Opened, missing: Missing) -> str:
         "key": [f"{row['core']}/{row['label']}" for row in missing.keys.values()],
     }
     parts += [_named(kind, names) for kind, names in named.items() if names]
-    counts = {"member": missing.members, "rule": missing.rules, "quorum": missing.quorums}
+    counts = {"member": missing.members, "rule": missing.rules, "quorum": missing.quorums, "object": missing.objects}
     parts += [f"{len(rows)} {kind}(s)" for kind, rows in counts.items() if rows]
     return "; ".join(parts)
 

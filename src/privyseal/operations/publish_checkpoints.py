@@ -48,7 +48,7 @@ class Destinations:
 
     def __post_init__(self) -> None:
         """Refuse a URL that would not be protected; raises ConfigurationError."""
-        if self.url is not None and (urlsplit(self.url).scheme != "https" or not urlsplit(self.url).hostname):
+        if self.url is not None and not _is_protected(self.url):
             raise ConfigurationError("--checkpoint-url wants https://HOST/…")
 
     def __bool__(self) -> bool:
@@ -125,6 +125,14 @@ class Publisher:
                 events.append(connection, [event])
         except Exception as error:  # noqa: BLE001 - as above
             _log.warning("that could not be recorded either: %s", _words(error))
+
+
+def _is_protected(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are none of an IPv6 address, a port that is no number
+        return False
 
 
 def append(file: Path, note: str) -> None:

@@ -18,7 +18,7 @@ from privyseal.operations.provision import ADMINISTRATOR, Place, is_provisioned
 from privyseal.store import appliance, dump, events
 from privyseal.store.store import Store, changed, head_revision
 from privyseal.store.times import from_micros, now_micros
-from privyseal.tls import write_private
+from privyseal.tls import TLSFiles, write_private
 from privyseal.wire import backups, frames
 from privyseal.wire.backups import BackupError, Header, Recipient
 
@@ -157,6 +157,8 @@ def plain(
 
 
 def _keep(place: Place, file: dump.File) -> None:
-    folder = place.data / "tls"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    write_private(folder / file.name, file.content)
+    """Keep a file of the TLS authority. A certificate that lies there is of another one: it goes."""
+    files = TLSFiles(place.data / "tls")
+    files.ca.parent.mkdir(mode=0o700, exist_ok=True)
+    files.certificate.unlink(missing_ok=True)
+    write_private(files.ca.parent / file.name, file.content)

@@ -6,12 +6,12 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from privyseal.access.attempts import pin_subjects
+from privyseal.access.attempts import pin_limits, pin_subjects
 from privyseal.errors import PINIncorrectError, StaleDecisionError, UnavailableError
 from privyseal.keeper.client import KeyUnknownError, RecordDamagedError, UncountedError, WrongPINError
 from privyseal.model.mechanisms import Scheme
 from privyseal.operations.appliance import Appliance, KnownKey
-from privyseal.operations.attempt import attempt
+from privyseal.operations.attempt import Trial, attempt
 from privyseal.operations.perform import Caller
 from privyseal.store import keys
 from privyseal.store.store import Store
@@ -90,7 +90,8 @@ async def use(
         proof = None if secret.ticket is None else frames.TicketProof(secret.ticket)
         return await _ask(appliance, opened, request(proof), expected)
     names.pin(secret.pin)
-    salt = caller.snapshot.cores[known.key.core].pin_salt
+    core = caller.snapshot.cores[known.key.core]
+    salt = core.pin_salt
     places = [pin_subjects(caller.user.name, one.key.core, one.key.id) for one in opened if one.key.has_pin]
     subjects = tuple(dict.fromkeys(subject for place in places for subject in place))
     if caller.snapshot.guarded.isdisjoint(subjects):
@@ -101,23 +102,22 @@ async def use(
     if await appliance.current() is not caller.snapshot:  # no attempt is counted against a PIN that was changed
         raise StaleDecisionError("rules, users or keys have changed")
     counted = request(frames.PINProof(secret.pin, salt, counted=True))
-    return await _counted(appliance, opened, subjects, counted, expected)
+    async with attempt(appliance, subjects, pin_limits(core)) as trial:
+        return await _tried(appliance, opened, trial, counted, expected)
 
 
-async def _counted(
-    appliance: Appliance, opened: Opened, subjects: tuple[str, ...], request: _Using, expected: type[_Answer]
+async def _tried(
+    appliance: Appliance, opened: Opened, trial: Trial, request: _Using, expected: type[_Answer]
 ) -> _Answer:
-    async with attempt(appliance, subjects, appliance.pin_limits) as trial:
-        try:
-            return await _ask(appliance, opened, request, expected)
-        except WrongPINError:
-            await trial.failed()
-            labels = " and key ".join(f"'{one.key.label}'" for one in opened if one.key.has_pin)
-            raise PINIncorrectError(
-                f"the PIN does not fit key {labels} in core {opened[0].key.core}; "
-                f"{trial.attempts_left} attempts are left",
-                trial.attempts_left,
-            ) from None
+    try:
+        return await _ask(appliance, opened, request, expected)
+    except WrongPINError:
+        await trial.failed()
+        labels = " and key ".join(f"'{one.key.label}'" for one in opened if one.key.has_pin)
+        raise PINIncorrectError(
+            f"the PIN does not fit key {labels} in core {opened[0].key.core}; {trial.attempts_left} attempts are left",
+            trial.attempts_left,
+        ) from None
 
 
 async def _ask(appliance: Appliance, opened: Opened, request: _Using, expected: type[_Answer]) -> _Answer:

@@ -50,6 +50,7 @@ def merged_document(merged: Merged) -> Document:
         "members": len(missing.members),
         "rules": len(missing.rules),
         "quorums": len(missing.quorums),
+        "objects": len(missing.objects),
         "conflicts": missing.conflicts,
     }
 
@@ -78,7 +79,12 @@ def core_document(counted: CountedCore) -> Document:
         "keys": counted.keys,
         "destroy_days": core.destroy_days,
         "created": timestamp(core.created),
-        "pin": {"min": PIN_MIN, "max": PIN_MAX},
+        "pin": {
+            "min": PIN_MIN,
+            "max": PIN_MAX,
+            "delay_from": core.pin_delay_from,
+            "lock_at": core.pin_lock_at,
+        },
         "token": {
             "label": core.token_label,
             "description": f"Privyseal core {core.number} ({core.name})"[:64],

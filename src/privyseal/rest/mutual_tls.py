@@ -7,7 +7,7 @@ What is always true here:
   the registration nor the validity of its certificate.
 - Validity is looked at there too (X509_V_FLAG_NO_CHECK_TIME), so that who comes too late is told so, on record.
 - While none is registered, nobody is asked for one: no browser offers those that it has.
-- A new connection meets what is registered at that moment, in every worker of the node: `store.bell`.
+- A new connection meets what is registered at that moment, in every worker of the node: `telemetry.bell`.
 
 No ASGI server hands the certificate on; `rest.protocol` puts its fingerprint into each request's state.
 """

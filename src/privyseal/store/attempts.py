@@ -1,19 +1,16 @@
 """Queries for attempts at PINs and passwords. An attempt is reserved before it is tried, so none is ever forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
-from privyseal.access.attempts import PIN_LIMITS, UNKNOWN, UNKNOWN_MAX, Attempts
+from privyseal.access.attempts import UNKNOWN, UNKNOWN_MAX, AttemptLimits, Attempts, core_of, pin_limits
+from privyseal.model.cores import Core
+from privyseal.store import cores
 from privyseal.store.store import changed
 from privyseal.store.tables import attempts
 from privyseal.store.times import now, to_micros
 
-GUARDED_FROM = PIN_LIMITS.delay_from
-"""From this many failures on a PIN's subject is part of what decisions rest on: no attempt may skip the counting.
-
-Passwords are no part of it. Else whoever reaches the port could have every worker read its snapshot anew at will.
-"""
 _PINS = "pin:"
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
 _IS_UNKNOWN = attempts.c.subject.startswith(UNKNOWN)
@@ -46,7 +43,7 @@ def succeed(connection: Connection, subject: str) -> None:
     """Note that the attempt was right: the failures before it are forgotten."""
     known = get(connection, subject)
     _put(connection, subject, 0, max(known.pending - 1, 0), known.last)
-    if known.failures >= GUARDED_FROM and subject.startswith(_PINS):
+    if subject.startswith(_PINS) and known.failures >= _guarded_from(connection, subject):
         changed(connection)
 
 
@@ -60,7 +57,7 @@ def fail(connection: Connection, subject: str) -> Attempts:
     """Note that the attempt was wrong."""
     known = get(connection, subject)
     _put(connection, subject, known.failures + 1, max(known.pending - 1, 0), to_micros(now()))
-    if known.failures + 1 == GUARDED_FROM and subject.startswith(_PINS):
+    if subject.startswith(_PINS) and known.failures + 1 == _guarded_from(connection, subject):
         changed(connection)
     return get(connection, subject)
 
@@ -78,9 +75,14 @@ def forgive_one(connection: Connection, subject: str) -> None:
 
 
 def settle_crashed(connection: Connection) -> None:
-    """Count every attempt that a crash interrupted as wrong. Called at start, before anybody can try."""
+    """Count every attempt that a crash interrupted as wrong.
+
+    Called at start, and when a worker has ended: what other workers are trying then counts as well, until it turns out
+    to be right.
+    """
     values = {"failures": attempts.c.failures + attempts.c.pending, "pending": 0}
-    connection.execute(update(attempts).where(attempts.c.pending > 0).values(**values))
+    if connection.execute(update(attempts).where(attempts.c.pending > 0).values(**values)).rowcount:
+        changed(connection)
 
 
 def begin_now(connection: Connection, subjects: Sequence[str]) -> None:
@@ -90,10 +92,34 @@ def begin_now(connection: Connection, subjects: Sequence[str]) -> None:
     connection.execute(update(attempts).where(future).values(last=present))
 
 
-def above(connection: Connection, failures: int) -> Sequence[Attempts]:
-    """Give the subjects of PINs with at least this many failures."""
-    query = select(attempts).where(attempts.c.failures >= failures, attempts.c.subject.startswith(_PINS))
-    return [_attempts(row) for row in connection.execute(query)]
+def guarded(connection: Connection, there: Iterable[Core]) -> list[Attempts]:
+    """Give the subjects of PINs with so many failures that decisions rest on them: no attempt may skip the counting.
+
+    Passwords are no part of it. Else whoever reaches the port could have every worker read its snapshot anew at will.
+    """
+    return _with_failures(connection, there, lambda limits: limits.one_at_a_time_from)
+
+
+def locked(connection: Connection, there: Iterable[Core]) -> list[Attempts]:
+    """Give the subjects of PINs that an administrator has to unlock."""
+    return _with_failures(connection, there, lambda limits: limits.lock_at or 1)
+
+
+def _with_failures(
+    connection: Connection, there: Iterable[Core], least: Callable[[AttemptLimits], int]
+) -> list[Attempts]:
+    """Give the subjects of PINs that have at least so many failures as their core's limits say."""
+    needed = {core.number: least(pin_limits(core)) for core in there}
+    fewest = min(needed.values(), default=1)
+    query = select(attempts).where(attempts.c.failures >= fewest, attempts.c.subject.startswith(_PINS))
+    found = [_attempts(row) for row in connection.execute(query)]
+    return [one for one in found if one.failures >= needed.get(core_of(one.subject), one.failures + 1)]
+
+
+def _guarded_from(connection: Connection, subject: str) -> int:
+    """Give the failures from which on a PIN's subject is guarded, as its core says now."""
+    core = cores.find(connection, core_of(subject))  # none if it was deleted while the PIN was being tried
+    return (AttemptLimits() if core is None else pin_limits(core)).one_at_a_time_from
 
 
 def too_many_unknown(connection: Connection) -> int:

@@ -24,6 +24,8 @@ def add(connection: Connection, core: Core) -> Core:
             revision=core.revision,
             created=to_micros(core.created),
             destroy_days=core.destroy_days,
+            pin_delay_from=core.pin_delay_from,
+            pin_lock_at=core.pin_lock_at,
         )
     )
     changed(connection)
@@ -33,6 +35,12 @@ def add(connection: Connection, core: Core) -> Core:
 def get(connection: Connection, number: int) -> Core:
     """Give a core that is known to be there."""
     return _core(connection.execute(select(cores).where(cores.c.number == number)).one())
+
+
+def find(connection: Connection, number: int) -> Core | None:
+    """Give a core if it is there."""
+    row = connection.execute(select(cores).where(cores.c.number == number)).one_or_none()
+    return None if row is None else _core(row)
 
 
 def every(connection: Connection) -> list[Core]:

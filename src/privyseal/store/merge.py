@@ -1,9 +1,9 @@
 """What of a backup is missing here, and putting it back. What is here stays as it is.
 
 Somebody took away on purpose what is missing, perhaps. So with a thing comes back only what belongs to it: a rule with
-its user, its group or its core; a quorum with its core or key; a member with the user or the group. Administrators,
-credentials, client certificates, recipients of backups, requests for approval and unlock slots do not come back: make
-them anew.
+its user, its group or its core; a quorum with its core or key; a stored object with its core; a member with the user
+or the group. Administrators, credentials, client certificates, recipients of backups, requests for approval and unlock
+slots do not come back: make them anew.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Column, Connection, insert, or_, select
 
 from privyseal.model.access import Role
-from privyseal.store import tables
-from privyseal.store.dump import Rows, count_on
+from privyseal.store import cores, tables
+from privyseal.store.dump import Rows
 from privyseal.store.store import changed
+from privyseal.store.times import now, to_micros
 from privyseal.wire.frames import USE_COUNTER, SealedKey
 
 Row = dict[str, Any]
@@ -40,6 +41,7 @@ class Missing:
     versions: list[Row] = field(default_factory=list)
     counters: list[Row] = field(default_factory=list)
     quorums: list[Row] = field(default_factory=list)
+    objects: list[Row] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     others: set[int] = field(default_factory=set)
 
@@ -52,13 +54,29 @@ class Missing:
         found += [(row, _record(self.keys[row["key"]], row, USE_COUNTER, b"")) for row in self.counters]
         return found
 
-    def give_up(self, key_id: str) -> None:
-        """Leave out a key that does not open."""
-        key = self.keys.pop(key_id)
+    def give_up(self, key_id: str, why: str) -> None:
+        """Leave out a key."""
+        key = self._drop(key_id)
+        self.conflicts.append(f"key '{key['label']}' in core {key['core']} {why}")
+
+    def give_up_core(self, number: int, why: str) -> None:
+        """Leave out a core with everything in it."""
+        core = self.cores.pop(number)
+        for key_id in [row["id"] for row in self.keys.values() if row["core"] == number]:
+            self._drop(key_id)
+        self.rules = [row for row in self.rules if row["core"] != number]
+        self.objects = [row for row in self.objects if row["core"] != number]
+        self.conflicts.append(f"core {number} '{core['name']}' {why}")
+
+    def has_place_of(self, quorum: Row) -> bool:
+        """Say whether the key, or for a quorum of a whole core the core, that a quorum guards comes back."""
+        return quorum["core"] in self.cores if quorum["key"] is None else quorum["key"] in self.keys
+
+    def _drop(self, key_id: str) -> Row:
         self.versions = [row for row in self.versions if row["key"] != key_id]
         self.counters = [row for row in self.counters if row["key"] != key_id]
-        self.quorums = [row for row in self.quorums if row["key"] != key_id or row["core"] in self.cores]
-        self.conflicts.append(f"key '{key['label']}' in core {key['core']} does not open: it was damaged before")
+        self.quorums = [row for row in self.quorums if row["key"] != key_id]
+        return self.keys.pop(key_id)
 
 
 def find(connection: Connection, missing: Missing, found: Rows) -> None:
@@ -80,14 +98,12 @@ def put_back(connection: Connection, missing: Missing) -> None:
         (tables.keys, missing.keys.values()),
         (tables.key_versions, missing.versions),
         (tables.key_counters, missing.counters),
+        (tables.objects, missing.objects),
     ):
         _insert(connection, table, rows)
     _tag(connection, missing)
-    cores = {row["core"] for row in missing.keys.values()}
-    for number in cores:
-        table = tables.cores
-        connection.execute(table.update().where(table.c.number == number).values(revision=table.c.revision + 1))
-    count_on(connection)
+    for number in {row["core"] for row in missing.keys.values()}:
+        cores.touch(connection, number)
     changed(connection)
 
 
@@ -159,12 +175,15 @@ def _find_keys(connection: Connection, missing: Missing, rows: Sequence[Row]) ->
         for number in {row["core"] for row in rows}  # core by core, because the index goes by core and label
         for label in _values(connection, table.c.label, [one for one in rows if one["core"] == number], "label", number)
     }
-    cores = _values(connection, tables.cores.c.number, rows, "core") | missing.cores.keys()
+    present = to_micros(now())
     for row in rows:
         if row["id"] in ids or row["core"] in missing.others:
             continue
-        if row["core"] not in cores or (row["core"], row["label"]) in labels:
-            missing.conflicts.append(f"key '{row['label']}' in core {row['core']}: another key has this label now")
+        where = f"key '{row['label']}' in core {row['core']}"
+        if (row["core"], row["label"]) in labels:
+            missing.conflicts.append(f"{where}: another key has this label now")
+        elif row["destroy_at"] is not None and row["destroy_at"] <= present:
+            missing.conflicts.append(f"{where}: the time for which its end was set has passed")
         else:
             missing.keys[row["id"]] = row
 
@@ -177,26 +196,42 @@ def _find_counters(_: Connection, missing: Missing, rows: Sequence[Row]) -> None
     missing.counters += [row for row in rows if row["key"] in missing.keys]
 
 
+def _find_objects(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
+    missing.objects += [row for row in rows if row["core"] in missing.cores]
+
+
 def _find_quorums(_: Connection, missing: Missing, rows: Sequence[Row]) -> None:
     """Keep all for now: `keys` may come later than `quorums`, and `settle` looks which belong to something."""
     missing.quorums += rows
 
 
 def settle(connection: Connection, missing: Missing) -> None:
-    """Keep those quorums alone that belong to a core or a key that comes back, and whose approvers are there."""
+    """Keep those quorums alone that guard a core or a key that comes back.
+
+    Where an approver is not here, what the quorum guards stays away, for it would come back unguarded. That is the
+    whole core for a quorum of a core: without it the next merge would find the core here, and only its keys missing.
+    """
     table = tables.quorums
     here = {tuple(row) for row in connection.execute(select(table.c.operation, table.c.core, table.c.key))}
-    coming = [row for row in missing.quorums if row["core"] in missing.cores or row["key"] in missing.keys]
-    missing.quorums = []
-    for row in coming:
-        approvers = [{"name": name} for name in row["approvers"].split(",")]
-        there = _values(connection, tables.users.c.name, approvers, "name") | missing.users.keys()
-        gone = [one["name"] for one in approvers if one["name"] not in there]
-        if gone:
-            where = f"in core {row['core']}" if row["core"] else f"of key {row['key']}"
-            missing.conflicts.append(f"the quorum for {row['operation']} {where}: approver '{gone[0]}' is not here")
-        elif (row["operation"], row["core"], row["key"]) not in here:
-            missing.quorums.append(row)
+    found = [row for row in missing.quorums if (row["operation"], row["core"], row["key"]) not in here]
+    for row in found:
+        if missing.has_place_of(row) and (gone := _gone_approver(connection, missing, row)):
+            _leave_unguarded(missing, row, gone)
+    missing.quorums = [row for row in found if missing.has_place_of(row)]
+
+
+def _gone_approver(connection: Connection, missing: Missing, quorum: Row) -> str | None:
+    approvers = quorum["approvers"].split(",")
+    here = _values(connection, tables.users.c.name, [{"name": name} for name in approvers], "name")
+    return next((name for name in approvers if name not in here | missing.users.keys()), None)
+
+
+def _leave_unguarded(missing: Missing, quorum: Row, gone: str) -> None:
+    why = f"stays away: approver '{gone}' of its quorum for {quorum['operation']} is not here"
+    if quorum["key"] is None:
+        missing.give_up_core(quorum["core"], why)
+    else:
+        missing.give_up(quorum["key"], why)
 
 
 _LOOK: dict[str, Callable[[Connection, Missing, Sequence[Row]], None]] = {
@@ -208,6 +243,7 @@ _LOOK: dict[str, Callable[[Connection, Missing, Sequence[Row]], None]] = {
     "keys": _find_keys,
     "key_versions": _find_versions,
     "key_counters": _find_counters,
+    "objects": _find_objects,
     "quorums": _find_quorums,
 }
 

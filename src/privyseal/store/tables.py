@@ -60,6 +60,8 @@ cores = Table(
     Column("revision", BigInteger, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("destroy_days", Integer, nullable=False, server_default="30"),
+    Column("pin_delay_from", Integer, nullable=False, server_default="5"),
+    Column("pin_lock_at", Integer, nullable=False, server_default="10"),
 )
 
 users = Table(

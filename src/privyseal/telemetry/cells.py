@@ -19,8 +19,13 @@ REGION = CELLS * 8 + _NAMES
 
 def make_file(regions: int) -> int:
     """Make memory for some regions; gives its file descriptor, to be passed to children."""
-    descriptor = os.memfd_create("privyseal-metrics", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, regions * REGION)
+    return make_memory("metrics", regions * REGION)
+
+
+def make_memory(name: str, length: int) -> int:
+    """Make memory that processes can share, all zero; gives its file descriptor, which has `name` for people only."""
+    descriptor = os.memfd_create(f"privyseal-{name}", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, length)
     return descriptor
 
 

@@ -469,7 +469,7 @@ class OpenMerge(_Message, frozen=True, tag="open-merge"):
 
 
 class ResealMerged(_Message, frozen=True, tag="reseal-merged"):
-    """Seal records of a backup with the present domain key. Answer: `Resealed`, without None.
+    """Seal records of a backup with the present domain key. Answer: `Resealed`, with None where one does not open.
 
     Attributes:
         secrets: from `OpenedMerge`.

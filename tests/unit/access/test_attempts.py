@@ -1,17 +1,24 @@
 """How long to wait after wrong attempts, and when an administrator is needed."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from privyseal.access.attempts import (
     PASSWORD_LIMITS,
-    PIN_LIMITS,
     AttemptLimits,
+    core_of,
     password_subject,
+    pin_limits,
     pin_subjects,
     unknown_subject,
 )
+from privyseal.model.cores import Core
+
+CORE = Core(1, "core1", True, b"salt", "1", "", "", "", 1, datetime(2026, 1, 1, tzinfo=UTC))  # noqa: FBT003 - as rows are
 
 
 @pytest.mark.parametrize(
@@ -19,13 +26,22 @@ from privyseal.access.attempts import (
 )
 def test_delays_grow_from_the_fifth(failures: int, seconds: int) -> None:
     """They double up to five minutes."""
-    assert PIN_LIMITS.wait(failures) == PASSWORD_LIMITS.wait(failures) == seconds
+    assert pin_limits(CORE).wait(failures) == PASSWORD_LIMITS.wait(failures) == seconds
 
 
 def test_pins_lock_at_the_tenth_and_passwords_never() -> None:
     """Anybody who reaches the port could shut an administrator out."""
-    assert [PIN_LIMITS.locks(failures) for failures in (9, 10, 11)] == [False, True, True]
+    assert [pin_limits(CORE).locks(failures) for failures in (9, 10, 11)] == [False, True, True]
     assert not PASSWORD_LIMITS.locks(10**6)
+
+
+@pytest.mark.parametrize(("delay_from", "lock_at", "alone_from"), [(1, 100, 1), (100, 3, 3), (2, 2, 2)])
+def test_each_core_says_for_itself(delay_from: int, lock_at: int, alone_from: int) -> None:
+    """Whichever limit comes first, from there on attempts are tried one at a time."""
+    limits = pin_limits(replace(CORE, pin_delay_from=delay_from, pin_lock_at=lock_at))
+    assert (limits.wait(delay_from - 1), limits.wait(delay_from)) == (0, 1)
+    assert (limits.locks(lock_at - 1), limits.locks(lock_at)) == (False, True)
+    assert limits.one_at_a_time_from == alone_from
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
@@ -39,6 +55,7 @@ def test_what_an_attempt_counts_against() -> None:
     """The user in the core and the key; a login only the user; cores are apart."""
     assert pin_subjects("alice", 1, "f90fb8e79e60a1b2") == ("pin:user:alice:1", "pin:key:f90fb8e79e60a1b2:1")
     assert pin_subjects("alice", 2, None) == ("pin:user:alice:2",)
+    assert [core_of(subject) for subject in pin_subjects("alice", 12, "f90fb8e79e60a1b2")] == [12, 12]
     assert password_subject("alice") == "password:alice"
 
 

@@ -187,6 +187,9 @@ def test_a_core_lives_and_dies(admin: Appliance) -> None:
         core.delete()
     assert core.key("free").delete().state == "scheduled"
     assert core.update(destroy_days=0).destroy_days == 0
+    assert (made.pin_delay_from, made.pin_lock_at) == (5, 10)
+    changed = core.update(pin_delay_from=3, pin_lock_at=6)
+    assert (changed.pin_delay_from, changed.pin_lock_at) == (3, 6)
     core.key("free").destroy_now()
     core.delete()
     with pytest.raises(client_errors.NotFoundError):

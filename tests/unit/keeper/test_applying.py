@@ -4,6 +4,9 @@ import hashlib
 import os
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from msgspec.structs import replace
 
 from privyseal.keeper import policies, sealing
@@ -216,6 +219,23 @@ def test_rsa_wraps_what_fits(keyring: Keyring) -> None:
     answer = keyring.handle(request)
     assert isinstance(answer, frames.Unwrapped)
     assert answer.made is not None
+
+
+@pytest.mark.parametrize("key_type", ["ec:P-256", "x25519"])
+def test_a_public_key_of_an_unknown_curve_does_not_fit(keyring: Keyring, key_type: str) -> None:
+    """It comes to nothing like any other that does not fit, and is no fault of the keeper's."""
+    der = (
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+    prime256v1 = bytes.fromhex("2a8648ce3d030107")
+    assert prime256v1 in der
+    unknown = der.replace(prime256v1, prime256v1[:-1] + b"\x63")
+    with pytest.raises(UnsupportedAlgorithm):
+        load_der_public_key(unknown)
+    request = apply(made(keyring, key_type).record, "derive", Mechanism.ECDH, parameters=Parameters(public_key=unknown))
+    assert done(keyring, request).value is None
 
 
 def test_everything_means_what_the_type_can() -> None:

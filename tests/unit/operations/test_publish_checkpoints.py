@@ -148,8 +148,15 @@ def test_destinations() -> None:
     """None is false; a URL without TLS is refused."""
     assert not Destinations()
     assert Destinations(syslog=True)
-    for url in ("http://host/", "https:///x", "file:///etc/passwd"):
-        with pytest.raises(ConfigurationError):
+    for url in (
+        "http://host/",
+        "https:///x",
+        "file:///etc/passwd",
+        "https://[::1",
+        "https://host:port/",
+        "https://h:0x1",
+    ):
+        with pytest.raises(ConfigurationError, match="--checkpoint-url wants https://HOST"):
             Destinations(url=url)
 
 

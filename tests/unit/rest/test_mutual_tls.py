@@ -18,9 +18,9 @@ from privyseal.rest import mutual_tls
 from privyseal.rest.mutual_tls import MutualTLS, fingerprint_of
 from privyseal.store import appliance as appliance_rows
 from privyseal.store import client_certificates, users
-from privyseal.store.bell import Bell, make_bell
 from privyseal.store.store import Store, generation
 from privyseal.store.times import now
+from privyseal.telemetry.bell import Bell, make_bell
 from privyseal.tls import TLSFiles
 from support.client_certificates import Made, make
 from support.waiting import wait_until

@@ -1,15 +1,20 @@
 """Every query on SQLite and on PostgreSQL: what goes in comes out, and every change that decisions rest on is told."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
+from privyseal.access.attempts import Attempts
 from privyseal.errors import ConflictError
 from privyseal.model.access import AccessRule, Operation, Role
+from privyseal.model.cores import Core
 from privyseal.model.keys import Key, KeyType
 from privyseal.operations.manage_cores import blank_core
 from privyseal.store import appliance, attempts, cores, keys, users
@@ -161,7 +166,7 @@ def test_wrong_passwords_change_no_decision(store: Store) -> None:
                 attempts.fail(connection, subject)
             attempts.succeed(connection, subject)
             attempts.fail(connection, subject)
-        assert attempts.above(connection, 1) == []
+        assert attempts.guarded(connection, cores.every(connection)) == []
         assert generation(connection) == before
 
 
@@ -191,9 +196,34 @@ def test_a_subject_is_guarded_from_the_fifth_failure(store: Store) -> None:
             attempts.fail(connection, ALICE)
             told.append(generation(connection) - basis)
         assert told == [0, 0, 0, 0, 1, 1, 1]
-        assert [known.subject for known in attempts.above(connection, attempts.GUARDED_FROM)] == [ALICE]
+        assert [known.subject for known in attempts.guarded(connection, cores.every(connection))] == [ALICE]
         attempts.succeed(connection, ALICE)
         assert generation(connection) == basis + 2
+
+
+def test_each_core_has_limits_of_its_own(store: Store) -> None:
+    """Also when they change; what is left of a core that is gone guards nothing."""
+    other = ALICE.removesuffix("1") + "2"
+    with store.write() as connection:
+        cores.add(connection, replace(blank_core("second", pin_required=False), pin_delay_from=2, pin_lock_at=3))
+        basis, told = generation(connection), []
+        for _ in range(3):
+            for subject in (ALICE, other, ALICE.removesuffix("1") + "7"):
+                attempts.fail(connection, subject)
+            told.append(generation(connection) - basis)
+        assert told == [0, 1, 1]
+
+        def subjects(which: Callable[[Connection, list[Core]], list[Attempts]]) -> list[str]:
+            return [known.subject for known in which(connection, cores.every(connection))]
+
+        assert (subjects(attempts.guarded), subjects(attempts.locked)) == ([other], [other])
+        cores.change(connection, 2, {"pin_lock_at": 4})
+        cores.change(connection, 1, {"pin_lock_at": 3})
+        assert set(subjects(attempts.guarded)) == {ALICE, other}
+        assert subjects(attempts.locked) == [ALICE]
+        basis = generation(connection)
+        attempts.succeed(connection, other)
+        assert generation(connection) == basis + 1
 
 
 def test_forgiving_is_of_one_user(store: Store) -> None:
@@ -203,7 +233,8 @@ def test_forgiving_is_of_one_user(store: Store) -> None:
         for subject in (ALICE, "pin:user:a_b:2", *others):
             attempts.fail(connection, subject)
         attempts.forgive(connection, "pin:user:a_b:")
-        assert {known.subject for known in attempts.above(connection, 1)} == set(others[:2])
+        left = {subject for subject in (ALICE, "pin:user:a_b:2", *others) if attempts.get(connection, subject).failures}
+        assert left == set(others)
         assert attempts.get(connection, "password:a_b").failures == 1
         attempts.forgive_one(connection, "password:a_b")
         assert attempts.get(connection, "password:a_b").failures == 0

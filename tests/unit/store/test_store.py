@@ -133,12 +133,16 @@ def test_a_removed_user_takes_its_rules_along(store: Store) -> None:
 
 
 def test_an_interrupted_attempt_counts_as_wrong(store: Store) -> None:
-    """What was reserved and not settled when the appliance died."""
+    """What was reserved and not settled when the appliance died; decisions rest on it if it is a PIN too many."""
     with store.write() as connection:
+        before = generation(connection)
+        attempts.settle_crashed(connection)
+        assert generation(connection) == before
         attempts.reserve(connection, attempts.get(connection, "pin:user:alice:1"))
         attempts.settle_crashed(connection)
         known = attempts.get(connection, "pin:user:alice:1")
         assert (known.failures, known.pending) == (1, 0)
+        assert generation(connection) == before + 1
 
 
 def test_group_commit_and_stale_decisions(store: Store) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from privyseal.operations.manage_cores import create_core, delete_core, get_core, list_cores, update_core
+from privyseal.model.cores import PIN_DELAY_FROM, PIN_LOCK_AT
+from privyseal.operations.manage_cores import CoreLimits, create_core, delete_core, get_core, list_cores, update_core
 from privyseal.rest.documents import core_document
 from privyseal.rest.entrance import Body, Enter
 
@@ -20,6 +21,8 @@ class NewCore(Body):
     name: str
     pin_required: bool = True
     destroy_days: int = 30
+    pin_delay_from: int = PIN_DELAY_FROM
+    pin_lock_at: int = PIN_LOCK_AT
 
 
 class CoreChanges(Body):
@@ -31,6 +34,8 @@ class CoreChanges(Body):
     manufacturer: str | None = None
     model: str | None = None
     destroy_days: int | None = None
+    pin_delay_from: int | None = None
+    pin_lock_at: int | None = None
 
 
 @router.get("")
@@ -43,10 +48,11 @@ async def cores(enter: Enter) -> dict[str, Any]:
 @router.post("", status_code=201)
 async def create(body: NewCore, enter: Enter) -> dict[str, Any]:
     """Make a core."""
+    limits = CoreLimits(body.destroy_days, body.pin_delay_from, body.pin_lock_at)
     return await enter.once(
         "core:create",
         lambda caller, act: create_core(
-            enter.appliance, caller, act, body.name, pin_required=body.pin_required, destroy_days=body.destroy_days
+            enter.appliance, caller, act, body.name, pin_required=body.pin_required, limits=limits
         ),
         core_document,
     )

@@ -1,11 +1,12 @@
 """A bell that all API workers of a node hear: a worker that changed what TLS goes by rings it.
 
-It is one number in shared memory (memfd_create(2)), the generation of the last such change, so asking it costs less
-than a microsecond. Workers of other nodes hear nothing; they look at the database once a second.
+It is one number in shared memory, the generation of the last such change, so asking it costs less than a microsecond.
+Workers of other nodes hear nothing; they look at the database once a second.
 """
 
-import mmap
-import os
+from privyseal.telemetry.cells import make_memory, open_file
+
+_BYTES = 8  # one aligned word: it is written and read in one piece
 
 
 class Bell:
@@ -16,8 +17,8 @@ class Bell:
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
-        memory = bytearray(mmap.PAGESIZE) if descriptor is None else mmap.mmap(descriptor, mmap.PAGESIZE)
-        self._number = memoryview(memory)[:8].cast("Q")  # one aligned word: it is written and read in one piece
+        memory = memoryview(bytearray(_BYTES)) if descriptor is None else open_file(descriptor)
+        self._number = memory.cast("Q")
 
     @property
     def heard(self) -> int:
@@ -31,6 +32,4 @@ class Bell:
 
 def make_bell() -> int:
     """Make the shared memory; gives its file descriptor, to be passed to children."""
-    descriptor = os.memfd_create("privyseal-bell", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, mmap.PAGESIZE)
-    return descriptor
+    return make_memory("bell", _BYTES)
