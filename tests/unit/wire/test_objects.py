@@ -56,8 +56,9 @@ def test_what_is_right(object_class: ObjectClass, value: bytes, more: dict[str, 
         (ObjectClass.DATA, b"", {"application": "\n", "label": "x" * 129}, {"application", "label"}),
         (ObjectClass.PUBLIC_KEY, SPKI, {"oid": "1.2"}, {"class"}),
         (ObjectClass.DATA, b"", {"object_id": "AB"}, {"object_id"}),
+        (ObjectClass.CERTIFICATE, b"", {"object_id": "a", "label": "*"}, {"object_id", "label", "value"}),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_every_wrong_field_is_named(
     object_class: ObjectClass, value: bytes, more: dict[str, str], wrong: set[str]
