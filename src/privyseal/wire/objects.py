@@ -50,7 +50,7 @@ def _value_errors(wanted: StoredObject) -> list[FieldError]:
             x509.load_der_x509_certificate(wanted.value)
         elif wanted.object_class is ObjectClass.PUBLIC_KEY:
             serialization.load_der_public_key(wanted.value)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         what = {ObjectClass.CERTIFICATE: "X.509 certificate", ObjectClass.PUBLIC_KEY: "SubjectPublicKeyInfo"}
         return [FieldError("body.value", f"this is no {what[wanted.object_class]} in DER")]
     return []

@@ -4,11 +4,12 @@ import datetime as dt
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from privyseal.errors import InvalidRequestError
+from privyseal.wire.certificates import UNREADABLE
 
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -22,8 +23,12 @@ def server_pem(chain_pem: str, key_pem: str, now: dt.datetime) -> bytes:
         now: when it has to be valid.
     """
     chain, key = _chain(chain_pem), _key(key_pem)
-    _check_leaf(chain[0], now)
-    if key.public_key() != chain[0].public_key():
+    try:
+        _check_leaf(chain[0], now)
+        belongs = key.public_key() == chain[0].public_key()
+    except UNREADABLE as error:
+        raise InvalidRequestError.of("certificate", "it is not a certificate as RFC 5280 has it") from error
+    if not belongs:
         raise InvalidRequestError.of("private_key", "it does not belong to the first certificate")
     for lower, upper in pairwise(chain):
         _check_issued(lower, upper)
@@ -47,14 +52,14 @@ def names(certificate: x509.Certificate) -> tuple[str, ...]:
 def _chain(pem: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise InvalidRequestError.of("certificate", "these are no certificates in PEM") from error
 
 
 def _key(pem: str) -> _PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError) as error:  # the latter if it is encrypted
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # a TypeError if it is encrypted
         raise InvalidRequestError.of("private_key", "this is no private key in PEM without a passphrase") from error
     if not isinstance(key, _PrivateKey):
         raise InvalidRequestError.of("private_key", "a TLS server's key is of type EC, RSA or Ed25519")
@@ -78,7 +83,7 @@ def _check_leaf(certificate: x509.Certificate, now: dt.datetime) -> None:
 def _check_issued(lower: x509.Certificate, upper: x509.Certificate) -> None:
     try:
         lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
         subject = lower.subject.rfc4514_string()
         message = f"behind '{subject}' stands a certificate that has not issued it"
         raise InvalidRequestError.of("certificate", message) from error
