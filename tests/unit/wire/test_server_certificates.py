@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from privyseal.errors import InvalidRequestError
+from privyseal.wire.certificates import PEM_MAX
 from privyseal.wire.server_certificates import names, server_pem
 from support.client_certificates import CURVE, NO_CURVE, NO_VERSION, THIRD_VERSION, Made
 
@@ -74,10 +75,19 @@ def test_pem_that_is_none() -> None:
         (Made(issued(SAN), KEY).altered(THIRD_VERSION, NO_VERSION), KEY_PEM, "no certificates in PEM"),
         (pem, key_pem(nowhere), "no private key in PEM"),
         (pem, other, "of type EC, RSA or Ed25519"),
+        (pem, on_a_curve_that_tls_has_not(), "on P-256, P-384 or P-521"),
+        (pem + " " * PEM_MAX, KEY_PEM, "at most"),
+        (pem, KEY_PEM + " " * PEM_MAX, "at most"),
         (pem, another, "does not belong to the first"),
     ):
         with pytest.raises(InvalidRequestError, match=said):
             server_pem(chain, key, NOW)
+
+
+def on_a_curve_that_tls_has_not() -> str:
+    """A key that OpenSSL loads for a server, whose every handshake would then fail."""
+    key = ec.generate_private_key(ec.SECP256K1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def key_pem(der: bytes) -> str:
@@ -86,13 +96,14 @@ def key_pem(der: bytes) -> str:
 
 
 def test_a_leaf_that_cannot_be_read() -> None:
-    """Its key is on no curve, or its names are none, or of a kind that is not read here: it is the certificate."""
+    """Its key is on no curve, its names are none or of a kind that is not read here, its subject is no text."""
     oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
     broken, unknown = (x509.UnrecognizedExtension(oid, bytes.fromhex(der)) for der in ("0500", "3002a300"))
     for pem in (
         Made(issued(SAN), KEY).altered(CURVE, NO_CURVE),
         Made(issued(broken), KEY).pem,
         Made(issued(unknown), KEY).pem,
+        Made(issued(SAN), KEY).altered(b"\x0c\x03hsm", b"\x0c\x03\xff\xff\xff"),
     ):
         with pytest.raises(InvalidRequestError, match=r"body\.certificate: .* RFC 5280"):
             server_pem(pem, KEY_PEM, NOW)
