@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from privyseal import __version__
@@ -28,7 +29,7 @@ from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
 from privyseal.rest.marks import Direct, Marked, marked
-from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
+from privyseal.rest.problems import MEDIA_TYPE, Problem, other_method, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import (
     appliance,
@@ -58,7 +59,7 @@ _OPEN = frozenset(
     f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
 )
 """What answers while the appliance is locked or not provisioned; everything else says 503 and looks nothing up."""
-_NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def build(appliance_: Appliance, *, access_log: bool = False) -> Marked:
@@ -113,7 +114,7 @@ class _Front:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
         if hot.has_other_method(scope):
-            await hot.send_problem(send, plain(405, *_NAMES[405]))
+            await hot.send_problem(send, other_method(["POST"]))
             return
         await self._framework(scope, receive, send)
 
@@ -193,8 +194,18 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI says so, and no more, of a body that it cannot read
         return _response(problem_of(malformed(await request.body())))
-    name, title = _NAMES.get(error.status_code, ("http", str(error.detail)))
-    return _response(plain(error.status_code, name, title))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _response(other_method(_allowed(request)))
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _response(plain(404, "not-found", "There is no such path"))
+    return _response(plain(error.status_code, "http", str(error.detail)))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Give the methods of a path. Each is a route of its own, and the one that refused knows its own alone."""
+    routes: list[BaseRoute] = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return [scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
 async def _on_validation(_: Request, error: Exception) -> Response:

@@ -25,7 +25,7 @@ from privyseal.operations.sign import Signed, Words, sign, sign_batch
 from privyseal.operations.use_pin import Secret
 from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
-from privyseal.rest.marks import Answer, marked
+from privyseal.rest.marks import Answer, marked, with_length
 from privyseal.rest.mutual_tls import CERTIFICATE
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
@@ -226,7 +226,7 @@ def match(scope: Scope) -> Route | None:
 
 
 def has_other_method(scope: Scope) -> bool:
-    """Say whether this is a hot route's path with a method that it has not: the framework knows no such path."""
+    """Say whether this is a hot route's path with a method that it has not. They all have POST and no other."""
     return scope["method"] != "POST" and _match(scope) is not None
 
 
@@ -336,8 +336,7 @@ def _problem(problem: Problem) -> Answer:
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.start", "status": status, "headers": with_length(status, body, headers)})
     await send({"type": "http.response.body", "body": body})
 
 
