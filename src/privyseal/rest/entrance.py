@@ -19,6 +19,12 @@ NUMBER_MAX = 2**63 - 1
 """The largest number that a database column holds; a larger one in a request is out of range."""
 
 
+def etag_of(caller: Caller, revision: int) -> str:
+    """Give the ETag (RFC 9110, section 8.8.3) of a list that changes with rules, users, `revision`, and who asks."""
+    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
+    return f'"{caller.snapshot.generation}-{revision}-{caller.user.number}{scope}"'
+
+
 class Body(BaseModel):
     """A request's body; a field that is not listed is an error."""
 
