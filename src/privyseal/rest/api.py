@@ -59,6 +59,11 @@ _OPEN = frozenset(
     f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
 )
 """What answers while the appliance is locked or not provisioned; everything else says 503 and looks nothing up."""
+_BODY_MAX = 256 * 1024  # a certificate with those above it and its key, 64 KiB each, and room
+_SHOWN = 64  # characters of the name of a field that there is not
+_VALUES_MAX = 5000
+"""Of a list or an object. pydantic makes an error of 25 microseconds of each that is wrong, before anybody is known."""
+_NO_PATH = plain(404, "not-found", "There is no such path")
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -125,11 +130,14 @@ class _Front:
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework answer, with a body that is known to be short enough."""
+        if "\0" in scope["path"]:  # no name has one, and PostgreSQL takes none
+            await hot.send_problem(send, _NO_PATH)
+            return
         if scope["method"] == "POST" and scope["path"] in _UPLOADS:
             await self._answer(scope, receive, send)
             return
         try:
-            body = await hot.read_body(receive)
+            body = await _read(scope, receive)
             may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
             repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
         except (BodyTooLargeError, BodyCutShortError, InvalidRequestError, UnavailableError) as error:
@@ -162,6 +170,16 @@ class _Front:
         except Exception as error:  # noqa: BLE001 - an unknown error is told to nobody
             if not started:
                 await hot.send_problem(send, problem_of(error))
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    """Read a body that costs little, whoever sends it. Raises as `hot.read_body` does, and InvalidRequestError."""
+    if b"%00" in scope["query_string"]:
+        raise InvalidRequestError(FieldError("query", "there is a null byte in it, which no text here has"))
+    body = await hot.read_body(receive, _BODY_MAX)
+    if body.count(b",") > _VALUES_MAX:
+        raise InvalidRequestError(FieldError("body", f"there are more than {_VALUES_MAX} values in it"))
+    return body
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -197,7 +215,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return _response(other_method(_allowed(request)))
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return _response(plain(404, "not-found", "There is no such path"))
+        return _response(_NO_PATH)
     return _response(plain(error.status_code, "http", str(error.detail)))
 
 
@@ -214,10 +232,11 @@ async def _on_validation(_: Request, error: Exception) -> Response:
     if broken is not None:
         position = broken["loc"][-1]
         return _response(problem_of(MalformedJSONError(f"not JSON at character {position}: {broken['ctx']['error']}")))
-    return _response(problem_of(InvalidRequestError(*(_field_error(one) for one in error.errors()))))
+    found = error.errors()[: InvalidRequestError.MOST]
+    return _response(problem_of(InvalidRequestError(*(_field_error(one) for one in found))))
 
 
 def _field_error(error: dict[str, Any]) -> FieldError:
     messages = {"extra_forbidden": "there is no such field", "missing": "this field is missing"}
     message = messages.get(error["type"], error["msg"])
-    return FieldError(".".join(str(part) for part in error["loc"]), message[0].lower() + message[1:])
+    return FieldError(".".join(str(part)[:_SHOWN] for part in error["loc"]), message[0].lower() + message[1:])
