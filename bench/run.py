@@ -185,7 +185,10 @@ def fill(database: Path, count: int) -> None:
         connection.row_factory = sqlite3.Row
         real = dict(connection.execute("SELECT * FROM keys WHERE label = 'ec'").fetchone())
         del real["number"]
-        rows = (real | {"id": f"{number:016x}", "label": f"filler-{number}"} for number in range(count))
+        rows = (
+            real | {"id": f"{number:016x}", "object_id": f"{number:016x}", "label": f"filler-{number}"}
+            for number in range(count)
+        )
         names = ", ".join(f":{name}" for name in real)
         connection.executemany(f"INSERT INTO keys ({', '.join(real)}) VALUES ({names})", rows)  # noqa: S608 - ours
 

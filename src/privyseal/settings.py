@@ -9,6 +9,7 @@ from privyseal.operations.publish_checkpoints import Destinations
 
 CHANGEABLE = frozenset({"access_log", "checkpoints"})
 """Options that a reload puts into force; the others need a new start."""
+_SETTINGS = {"host": "listen", "port": "listen"}  # what people wrote where it is not the field's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ Reread = Callable[[], Options]
 
 
 def renewed(now: Options, wanted: Options) -> tuple[Options, list[str]]:
-    """Give the options after a reload, and the names of those that were changed and need a new start."""
+    """Give the options after a reload, and the settings that were changed and need a new start."""
     names = [one.name for one in dataclasses.fields(Options) if getattr(now, one.name) != getattr(wanted, one.name)]
     changing = {name: getattr(wanted, name) for name in names if name in CHANGEABLE}
-    return dataclasses.replace(now, **changing), [name.replace("_", "-") for name in names if name not in CHANGEABLE]
+    fixed = [_SETTINGS.get(name, name.replace("_", "-")) for name in names if name not in CHANGEABLE]
+    return dataclasses.replace(now, **changing), list(dict.fromkeys(fixed))

@@ -172,9 +172,10 @@ class Supervisor:
         self.reloading = False
         self.notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._renew_options(self.reread())
+            wanted = self.reread()
             self.tls.prepare(_extra_names(self.options))
-        except (ConfigurationError, OSError) as error:
+            self._renew_options(wanted)  # last, because nothing may be in force when one of the others fails
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what somebody wrote, the appliance goes on
             _log.warning("the reload changed nothing: %s", error)
         self._tell_workers()
         self.notifier.say("READY=1", f"STATUS=answering with {self.options.workers} workers")

@@ -197,12 +197,13 @@ def _make_leaf(files: TLSFiles, names: Sequence[x509.GeneralName]) -> None:
     try:
         ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
         ca_key = serialization.load_pem_private_key(files.ca_key.read_bytes(), None)
-    except (OSError, ValueError) as error:
+        if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+            raise TypeError("not the key that _make_ca wrote")  # noqa: TRY301 - told like one that cannot be read
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"the appliance's TLS authority cannot be read ({files.ca} and {files.ca_key}); put both back from a "
             f"backup, or remove {files.ca.parent}: then hosts have to trust the new one that is made"
         ) from error
-    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - _make_ca wrote it
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(socket.gethostname()[:64]), ca.subject, key.public_key(), _LEAF_DAYS)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -4,7 +4,6 @@ Always true: root's host is this machine with a layer over /etc and /usr/local/l
 namespace), and the user's host is a home folder seen by a user number that is not root's (a user namespace).
 """
 
-import fcntl
 import json
 import shlex
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.appliance import PIN, Appliance
+from support.debian import debian11, fetched
 from support.processes import BIN, ROOT, base_environment
 from support.terminal import Dialogue, converse
 from support.trees import tree
@@ -328,21 +328,10 @@ def test_a_configuration_that_goes_before_ours(run: Run, home: Path, appliance: 
     assert "unset PRIVYSEAL_CONFIG" in shown
 
 
-def fetched(name: str, script: str, *arguments: str) -> Path:
-    """Where packages of another Debian are unpacked; the test is skipped when the mirror has them no more."""
-    (ROOT / "build").mkdir(exist_ok=True)
-    with (ROOT / "build" / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of pytest-xdist, one download
-        done = subprocess.run([ROOT / "scripts" / script, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"the Debian mirror of this machine does not have it: {done.stderr.strip()[-300:]}")
-    return ROOT / "build" / name / "root"
-
-
 @pytest.fixture
 def openssl_1_1_1() -> dict[str, str]:
     """Debian 11's openssl first in PATH, with its own libraries and engine."""
-    root = fetched("debian11", "fetch-debian11")
+    root = debian11()
     (engine,) = root.glob("usr/lib/*/engines-1.1/pkcs11.so")
     folders = {"LD_LIBRARY_PATH": str(engine.parents[1]), "OPENSSL_ENGINES": str(engine.parent)}
     return folders | {"PATH": f"{root / 'usr/bin'}:{base_environment()['PATH']}"}
@@ -353,7 +342,7 @@ def provider(tmp_path: Path) -> dict[str, str]:
     """This machine's OpenSSL with the provider that Debian 12 has in its backports, and with no engine."""
     if not (subprocess.check_output(["openssl", "version"], text=True).startswith("OpenSSL 3.0.")):
         pytest.skip("Debian 12's provider is for Debian 12's OpenSSL 3.0")
-    root = fetched("pkcs11-provider", "fetch-debian", "pkcs11-provider", "bookworm-backports", "pkcs11-provider")
+    root = fetched("pkcs11-provider", "bookworm-backports", "pkcs11-provider")
     (library,) = root.glob("usr/lib/*/ossl-modules/pkcs11.so")
     return {"OPENSSL_MODULES": str(library.parent), "OPENSSL_ENGINES": str(tmp_path)}
 

@@ -3,28 +3,21 @@
 Always true: the file that signs here is the one that signs under OpenSSL 3, and plain openssl 3 judges the signature.
 """
 
-import fcntl
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from support import debian
 from support.appliance import PIN, Appliance
 from support.host import OPENSSL_CNF, Host
-from support.processes import ROOT
 
 
 @pytest.fixture(scope="session")
 def debian11() -> Path:
-    """Where Debian 11's openssl is unpacked; the tests are skipped when the mirror has it no more."""
-    (ROOT / "build").mkdir(exist_ok=True)
-    with (ROOT / "build" / "debian11.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of pytest-xdist, one download
-        fetched = subprocess.run([ROOT / "scripts" / "fetch-debian11"], capture_output=True, text=True, check=False)
-    if fetched.returncode != 0:
-        pytest.skip(f"the Debian mirror of this machine has no Debian 11: {fetched.stderr.strip()[-300:]}")
-    return ROOT / "build" / "debian11" / "root"
+    """Where Debian 11's openssl is unpacked."""
+    return debian.debian11()
 
 
 @pytest.fixture

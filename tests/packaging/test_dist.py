@@ -112,6 +112,38 @@ def test_both_wheels_in_a_fresh_environment(dist: Path, module: Path, tmp_path: 
         assert filecmp.cmp(shown.strip(), module, shallow=False)
 
 
+def test_what_readelf_cannot_read_is_not_packed(tmp_path: Path) -> None:
+    """A module that is cut off asks for no glibc at all, which is not the same as for one that is old enough."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "build").mkdir()
+    shutil.copy(ROOT / "scripts" / "dist", tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "build" / "privyseal-pkcs11.so").write_bytes(b"\x7fELF")
+    done = subprocess.run([tmp_path / "scripts" / "dist"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "readelf finds no glibc version" in done.stderr
+    assert list((tmp_path / "dist").iterdir()) == []
+
+
+def test_an_old_module_is_not_packed_when_it_cannot_be_built_anew(tmp_path: Path) -> None:
+    """`make dist` goes on without a processor, says so below the reason, and tries each, whatever this machine is."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    stubs = {"build-module": '[ "${1:-}" != aarch64 ] || { echo no linker >&2; exit 1; }', "dist": "ls build/*"}
+    (tmp_path / "scripts").mkdir()
+    for name in ("install-packages", "setup", *stubs):
+        script = tmp_path / "scripts" / name
+        script.write_text(f"#!/bin/sh\necho ran {name} $*\n{stubs.get(name, '')}\n")
+        script.chmod(0o755)
+    for processor in PROCESSORS:
+        (tmp_path / "build" / processor).mkdir(parents=True)
+        (tmp_path / "build" / processor / "privyseal-pkcs11.so").touch()
+    done = subprocess.run(["make", "dist"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "ran build-module\nran build-module x86_64\nran build-module aarch64\nran dist" in done.stdout
+    assert done.stderr == "no linker\nleft out aarch64: see above\n"
+    assert not (tmp_path / "build" / "aarch64" / "privyseal-pkcs11.so").exists()
+    assert (tmp_path / "build" / "x86_64" / "privyseal-pkcs11.so").exists()
+
+
 def _dependencies() -> str:
     """Where the locked dependencies are: the fresh environment has no index to fetch them from."""
     return str(next((ROOT / ".venv" / "lib").glob("python*/site-packages")))

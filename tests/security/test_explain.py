@@ -121,6 +121,19 @@ def test_what_else_stands_in_the_way(explained: Appliance) -> None:
     assert explain(explained, "operator", "key:read", key="much")["conditions"] == []
 
 
+def test_what_a_key_takes_depends_on_its_type(explained: Appliance) -> None:
+    """To check a MAC is to make it; to encrypt with a public key takes no PIN."""
+    explained.add_user("watcher")
+    explained.add_rule("watcher", operations=["key:read"])
+    for label, key_type in (("mac", "aes:256"), ("open", "rsa:2048")):
+        explained.api("POST", "/cores/1/keys", {"label": label, "type": key_type, "pin": PIN})
+    assert not explain(explained, "watcher", "key:verify", key="mac")["allowed"]
+    assert explain(explained, "watcher", "key:verify", key="open")["conditions"] == []
+    assert explain(explained, "operator", "key:verify", key="mac")["conditions"] == ["it takes the key's PIN"]
+    assert explain(explained, "operator", "key:encrypt", key="mac")["conditions"] == ["it takes the key's PIN"]
+    assert explain(explained, "operator", "key:encrypt", key="open")["conditions"] == []
+
+
 @pytest.mark.parametrize(
     ("policy", "words"),
     [

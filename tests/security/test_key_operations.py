@@ -408,6 +408,9 @@ def make(appliance: Appliance, label: str, key_type: str, **policy: Any) -> None
         ({"hashes": ["SHA-512"]}, "decrypt", "hash"),
         ({"not_after": "2020-01-01T00:00:00Z"}, "decrypt", "after"),
         ({"operations": ["decrypt"]}, "encrypt", "to encrypt"),
+        ({"mechanisms": ["RSA-PSS"]}, "encrypt", "RSA-OAEP"),
+        ({"hashes": ["SHA-512"]}, "encrypt", "hash"),
+        ({"not_after": "2020-01-01T00:00:00Z"}, "encrypt", "after"),
         ({"operations": ["decrypt"]}, "sign", "to sign"),
         ({"operations": ["sign", "decrypt"], "mechanisms": ["RSA-OAEP"]}, "sign", "RSA-PKCS1"),
     ],
@@ -445,7 +448,21 @@ def test_limited_uses_count_everything(there: Appliance) -> None:
     done(there, "thrice", "sign", data=TEXT)
     refused(ask(there, "thrice", "decrypt", data=bytes(32), iv=bytes(12)), 422, "invalid-body")
     answer = ask(there, "thrice", "decrypt", data=bytes_of(sealed, "data"), iv=bytes_of(sealed, "iv"))
+    assert event(there, sealed["event"])["reason"] == "use 1 of 3"
     assert "3 are used up" in refused(answer, 403, "access-refused")["detail"]
+
+
+def test_a_limited_use_says_what_it_was_for(there: Appliance) -> None:
+    """The count stands beside what the record says of a use, not in its place."""
+    make(there, "counted", "aes:256", max_uses=5)
+    make(there, "passenger", "aes:128", exportable=True)
+    wrapped = wrap(there, "counted", "passenger", "AES-KW")
+    reason = event(there, wrapped["event"])["reason"]
+    assert "'passenger'" in reason
+    assert reason.endswith("; use 1 of 5")
+    mac = done(there, "counted", "sign", data=TEXT)
+    verified = done(there, "counted", "verify", data=TEXT, signature=bytes_of(mac, "signature"))
+    assert event(there, verified["event"])["reason"] == "valid; use 3 of 5"
 
 
 def test_old_versions_decrypt(there: Appliance) -> None:
@@ -515,6 +532,46 @@ def test_a_quorum_guards_decrypting(there: Appliance) -> None:
     assert bytes_of(done(there, "vault", "decrypt", **how), "data") == TEXT
     refused(ask(there, "vault", "decrypt", **how), 403, "approval-needed")
     there.api("DELETE", f"/quorums/{number}", check=False)
+
+
+def test_an_approval_to_unwrap_is_for_that_new_key(there: Appliance) -> None:
+    """Another label or another policy is another key; approvers read what it will be."""
+    make(there, "carrier", "aes:256")
+    there.add_user("doorkeeper")
+    quorum = {"operation": "key:unwrap", "core": 1, "key": "carrier", "needed": 1, "approvers": ["doorkeeper"]}
+    make(there, "cargo", "aes:128", exportable=True)
+    wrapped = bytes_of(wrap(there, "carrier", "cargo", "AES-KW"), "wrapped")
+    there.api("POST", "/quorums", quorum)
+    how = {"wrapped": wrapped, "mechanism": "AES-KW", "label": "landed", "type": "aes:128"}
+    approval = refused(ask(there, "carrier", "unwrap", **how), 403, "approval-needed")["approval"]
+    shown = there.api("GET", f"/approvals/{approval}", user="doorkeeper").json()
+    assert hashlib.sha256(wrapped).hexdigest() in str(shown)
+    assert "to key 'landed', type aes:128, without PIN" in str(shown)
+    there.api("POST", f"/approvals/{approval}/approve", user="doorkeeper")
+    for other in ({"exportable": True}, {"label": "elsewhere"}, {"tags": ["prod"]}, {"new_pin": PIN}):
+        refused(ask(there, "carrier", "unwrap", **{**how, **other}), 403, "approval-needed")
+    assert done(there, "carrier", "unwrap", **how)["policy"]["exportable"] is False
+
+
+def test_what_is_derived_or_wrapped_is_told_to_approvers(there: Appliance) -> None:
+    """The digest is that of the other side's public key, as the record has it; a wrapped key has its name."""
+    there.add_user("witness")
+    make(there, "agreeing", "ec:P-256")
+    make(there, "leaving", "aes:128", exportable=True)
+    for operation, key in (("key:derive", "agreeing"), ("key:export", "leaving")):
+        quorum = {"operation": operation, "core": 1, "key": key, "needed": 1, "approvers": ["witness"]}
+        there.api("POST", "/quorums", quorum)
+    peer = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(DER, SPKI)
+    answers = (
+        ask(there, "agreeing", "derive", public_key=peer),
+        there.api("POST", "/cores/1/keys/known/wrap", {"key": "leaving"}, user=USER, check=False),
+    )
+    told = [
+        str(there.api("GET", f"/approvals/{refused(one, 403, 'approval-needed')['approval']}", user="witness").json())
+        for one in answers
+    ]
+    assert hashlib.sha256(peer).hexdigest() in told[0]
+    assert "'leaving' under key" in told[1]
 
 
 def test_a_quorum_for_export_cannot_be_walked_around(there: Appliance) -> None:

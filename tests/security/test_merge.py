@@ -266,21 +266,24 @@ def test_after_rotations_of_the_domain_key(plain: tuple[Appliance, Path]) -> Non
     assert sign(appliance, "elsewhere", 2).status_code == 200
 
 
-def test_several_people_may_have_to_agree(plain: tuple[Appliance, Path]) -> None:
+@pytest.mark.parametrize("operation", ["user:create", "core:create", "group:create"])
+def test_several_people_may_have_to_agree(plain: tuple[Appliance, Path], operation: str) -> None:
     """Whoever guards the making of users guards this as well: a user could come back. Once approved it is done."""
     appliance, backup = plain
     content = backup.read_bytes()
-    appliance.add_user("approver", role="administrator")
+    approver = appliance.add_user(f"approver-of-{operation.partition(':')[0]}s", role="administrator")
     appliance.api("DELETE", "/cores/2/keys/elsewhere?now=true")
-    quorum = {"operation": "user:create", "needed": 1, "approvers": ["approver"]}
+    quorum = {"operation": operation, "needed": 1, "approvers": [approver]}
     number = appliance.api("POST", "/quorums", quorum).json()["number"]
     answer = merge(appliance, content)
     assert answer.json()["type"] == "urn:privyseal:problem:approval-needed"
     assert merge(appliance, content, dry_run="true").status_code == 200
-    waiting = appliance.api("GET", f"/approvals/{answer.json()['approval']}", user="approver").json()
+    waiting = appliance.api("GET", f"/approvals/{answer.json()['approval']}", user=approver).json()
     assert "2/elsewhere" in str(waiting)
-    appliance.api("POST", f"/approvals/{waiting['number']}/approve", user="approver")
+    appliance.api("POST", f"/approvals/{waiting['number']}/approve", user=approver)
     assert merge(appliance, content).json()["merged"] is True
     assert sign(appliance, "elsewhere", 2).status_code == 200
     assert appliance.api("GET", f"/approvals/{waiting['number']}").json()["state"] == "used"
-    appliance.api("DELETE", f"/quorums/{number}", check=False)
+    ending = appliance.api("DELETE", f"/quorums/{number}", check=False).json()["approval"]
+    appliance.api("POST", f"/approvals/{ending}/approve", user=approver)
+    appliance.api("DELETE", f"/quorums/{number}")

@@ -246,8 +246,8 @@ def test_a_receipt_is_for_whose_event_it_is(running: Appliance) -> None:
     """Others are told nothing, not even whether there is such an event; the audit key is for everybody."""
     (number,) = sign(running)
     receipt = running.api("GET", f"/audit/proof?event={number}", user="alice").json()
-    values, checkpoint = verify_receipt(json.dumps(receipt).encode(), VerifierKey.read(receipt["key"]))
-    assert (values["number"], values["user"], checkpoint.size >= number) == (number, "alice", True)
+    found = verify_receipt(json.dumps(receipt).encode(), VerifierKey.read(receipt["key"]))
+    assert (found.event["number"], found.event["user"], found.checkpoint.size >= number) == (number, "alice", True)
     assert running.api("GET", "/audit/key", user="alice").json() == {"key": receipt["key"]}
     answers = [running.api("GET", f"/audit/proof?event={each}", user="alice", check=False) for each in (1, 10_000_000)]
     assert [answer.status_code for answer in answers] == [403, 403]
@@ -308,3 +308,20 @@ def test_checkpoints_are_sent_and_hold_over_restarts(new_appliance: Callable[...
     report = verify_export((tmp_path / "export").read_bytes().splitlines(), None, list(split(kept.read_text())))
     assert (report.findings, report.signatures) == ([], 15)
     assert report.kept >= len(before)
+
+
+def test_a_receipt_says_which_key_it_was(running: Appliance) -> None:
+    """By the public half of each version; to who was refused it says nothing of a key that may not be there."""
+    made = running.api("POST", "/cores/1/keys", {"label": "turning", "type": "ec:P-256"}).json()
+    running.api("POST", "/rules", {"user": "alice", "core": 1, "operations": ["key:sign"], "keys": "turning"})
+    turned = running.api("POST", "/cores/1/keys/turning/rotate").json()
+    place = "/cores/1/keys/turning/sign"
+    signed = running.api("POST", place, {"data": "eA=="}, user="alice").json()["event"]
+    receipt = running.api("GET", f"/audit/proof?event={signed}", user="alice").json()
+    found = verify_receipt(json.dumps(receipt).encode(), None)
+    assert found.public_keys == tuple(
+        hashlib.sha256(base64.b64decode(key["public_key"])).hexdigest() for key in (made, turned)
+    )
+    running.api("POST", "/cores/1/keys/turning/disable")
+    refused = running.api("POST", place, {"data": "eA=="}, user="alice", check=False).json()["event"]
+    assert running.api("GET", f"/audit/proof?event={refused}", user="alice").json()["made"] == []

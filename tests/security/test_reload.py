@@ -337,6 +337,42 @@ def test_settings_are_read_anew(appliance: Appliance, tmp_path: Path) -> None:
     assert log_of(appliance).count('"logger": "privyseal.access"') == quiet
 
 
+def test_settings_are_as_before_when_the_certificate_fails(appliance: Appliance) -> None:
+    """What the log says is so: neither is in force, and the next reload puts both right."""
+    config = Path(appliance.variables["config"])
+    obstacle = appliance.data / "tls" / "names.new"
+    failed = log_of(appliance).count("the reload changed nothing: ")
+    obstacle.mkdir()
+    config.write_text("workers = 2\naccess-log = true\n")
+    try:
+        reload(appliance)
+    finally:
+        obstacle.rmdir()
+    before = log_of(appliance)
+    assert before.count("the reload changed nothing: ") == failed + 1
+    appliance.api("GET", "/cores")
+    time.sleep(0.2)
+    assert log_of(appliance).count('"logger": "privyseal.access"') == before.count('"logger": "privyseal.access"')
+    reload(appliance)
+    appliance.api("GET", "/cores")
+    logged = before.count('"logger": "privyseal.access"')
+    wait_until(lambda: log_of(appliance).count('"logger": "privyseal.access"') > logged)
+    config.write_text("workers = 2\n")
+    reload(appliance)
+
+
+def test_a_mistake_that_nobody_foresaw_changes_nothing(appliance: Appliance) -> None:
+    """A setting that Python itself trips over is told like any other, and the appliance goes on."""
+    config = Path(appliance.variables["config"])
+    failed = log_of(appliance).count("the reload changed nothing: ")
+    config.write_text('database-file = "\\u0000"\n')
+    with signing(appliance):
+        reload(appliance)
+    assert log_of(appliance).count("the reload changed nothing: ") == failed + 1
+    config.write_text("workers = 2\n")
+    reload(appliance)
+
+
 def test_a_tls_file_of_an_older_version(new_appliance: Callable[..., Appliance]) -> None:
     """Which kept the key in a file of its own: a new certificate of the same authority, and hosts notice nothing."""
     appliance = new_appliance("--workers", "1")

@@ -301,6 +301,19 @@ def test_a_repetition_uses_nothing_up(for_acts: Appliance) -> None:
     assert post(for_acts, f"/cores/1/keys/{label}/sign", FIXED, str(uuid.uuid4())).status_code == 403
 
 
+def test_a_repeated_verification_uses_nothing_up(for_acts: Appliance) -> None:
+    """To verify a MAC is a use: of three, two are left for others after one that came six times."""
+    label = acts.new_name()
+    body = {"label": label, "type": "aes:256", "pin": PIN, "policy": {"max_uses": 3}}
+    for_acts.api("POST", "/cores/1/keys", body)
+    data = {"data": base64.b64encode(b"text").decode(), "pin": PIN}
+    mac = post(for_acts, f"/cores/1/keys/{label}/sign", data, str(uuid.uuid4())).json()["signature"]
+    key = str(uuid.uuid4())
+    answers = [post(for_acts, f"/cores/1/keys/{label}/verify", {**data, "signature": mac}, key) for _ in range(6)]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+    assert post(for_acts, f"/cores/1/keys/{label}/sign", data, str(uuid.uuid4())).status_code == 200
+
+
 FIXED = {"digest": base64.b64encode(bytes(32)).decode(), "hash": "SHA-256", "pin": PIN}
 
 

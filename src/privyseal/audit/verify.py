@@ -29,6 +29,7 @@ FIELDS = ("number", *Event.__struct_fields__)
 _FINDINGS = 100  # more than that say no more
 _OUT_OF_ORDER = 100_000  # signatures of one keeper between its smallest missing number and the newest
 _ON_THE_WAY = 10_000  # signatures between a missing number and the last of its run; more are never on their way
+MADE = ("key:generate", "key:import", "key:rotate")  # their input is the SHA-256 of the public half
 _DONE, _WITHHELD = "done", "withheld"
 
 
@@ -40,19 +41,44 @@ class Header(msgspec.Struct, frozen=True):
     checkpoint: str
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """An event as it was hashed, and its inclusion proof from the leaf to the root."""
+
+    leaf: str
+    proof: tuple[bytes, ...]
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What shows a third party that one event is in the record.
 
     Attributes:
         leaf: the event as it was hashed.
         proof: the inclusion proof, from the leaf to the root.
+        made: earlier events that say which public halves the event's key got.
     """
 
     format: str = RECEIPT_FORMAT
     key: str
     leaf: str
     proof: tuple[bytes, ...]
+    made: tuple[Shown, ...] = ()
     checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipted:
+    """What a receipt shows.
+
+    Attributes:
+        event: its fields by name.
+        public_keys: the SHA-256 of each public half (DER of the SubjectPublicKeyInfo) that the event's key had got
+            until then, hexadecimal, the oldest first.
+        checkpoint: what the proofs lead to.
+    """
+
+    event: dict[str, Any]
+    public_keys: tuple[str, ...]
+    checkpoint: Checkpoint
 
 
 @dataclass(slots=True)
@@ -114,22 +140,39 @@ def verify_export(
     return report
 
 
-def verify_receipt(document: bytes, key: VerifierKey | None) -> tuple[dict[str, Any], Checkpoint]:
-    """Give the event that a receipt shows, by the names of its fields, and the checkpoint; raises NoteError."""
+def verify_receipt(document: bytes, key: VerifierKey | None) -> Receipted:
+    """Give what a receipt shows; raises NoteError when it shows nothing."""
     try:
         receipt = msgspec.json.decode(document, type=Receipt)
-        values = _values(receipt.leaf.encode())
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise NoteError("this is no receipt") from error
     if receipt.format != RECEIPT_FORMAT:
         raise NoteError("this is no receipt that this version knows")
     checkpoint = notes.open_checkpoint(receipt.checkpoint, key or VerifierKey.read(receipt.key))
-    leaf = tree.leaf_hash(receipt.leaf.encode())
+    event = _included(Shown(receipt.leaf, receipt.proof), checkpoint)
+    public_keys = tuple(_public_key(_included(one, checkpoint), event) for one in receipt.made)
+    return Receipted(event, public_keys, checkpoint)
+
+
+def _included(shown: Shown, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Give the fields of an event that the checkpoint speaks of."""
     try:
-        tree.check_inclusion(leaf, values["number"] - 1, checkpoint.size, receipt.proof, checkpoint.root)
+        values = _values(shown.leaf.encode())
+        leaf = tree.leaf_hash(shown.leaf.encode())
+        tree.check_inclusion(leaf, values["number"] - 1, checkpoint.size, shown.proof, checkpoint.root)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise NoteError("this is no receipt") from error
     except tree.ProofError as error:
         raise NoteError(f"the event is not in the record of this checkpoint: {error}") from error
-    return values, checkpoint
+    return values
+
+
+def _public_key(made: dict[str, Any], event: dict[str, Any]) -> str:
+    """Give the public half that an event says its key got; it has to be about the key of the event in question."""
+    same = all(made[name] == event[name] for name in ("core", "key")) and made["number"] < event["number"]
+    if not same or made["operation"] not in MADE or not isinstance(made["input"], str):
+        raise NoteError(f"event {made['number']} does not say which key event {event['number']} is about")
+    return made["input"]
 
 
 def _header(line: bytes) -> Header:

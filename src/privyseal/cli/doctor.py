@@ -32,7 +32,8 @@ def command(session: Session, *, key: str | None, pin_file: str | None) -> int:
     """Walk the chain from this host to a signature, and at the first broken link say what to type.
 
     It reads the configuration file that PKCS#11 programs read. With a PIN it makes one signature, which is on record.
-    The exit status is 0 when no link is broken, 4 when the appliance is locked, 5 when it refuses, else 1.
+    The exit status is 0 when no link is broken, 3 when the signature does not verify, 4 when the appliance is locked,
+    5 when it refuses, else 1.
     """
     patient = Patient(
         environment=os.environ,

@@ -40,13 +40,11 @@ class _Uses(click.ParamType[str]):
 
 _OPTIONS = (
     click.option("--policy", "policy_file", metavar="FILE", help="The policy as JSON; the options below win over it."),
-    click.option("--mechanisms", metavar="NAMES", help="What it may do: ECDSA, RSA-PKCS1, RSA-PSS, EdDSA; by commas."),
+    click.option("--mechanisms", metavar="NAMES", help="Mechanisms that it may use, as in RSA-PSS,RSA-OAEP."),
     click.option("--hashes", metavar="NAMES", help="Hashes that may go before a signature, by commas, or none: all."),
     click.option("--not-before", metavar="TIME", type=_Time(), help="It is not used before; none takes that back."),
     click.option("--not-after", metavar="TIME", type=_Time(), help="It is not used after; none takes that back."),
-    click.option(
-        "--max-uses", metavar="N", type=_Uses(), help="Signatures that a version may make, or none: no limit."
-    ),
+    click.option("--max-uses", metavar="N", type=_Uses(), help="How often one version may be used, or none: no limit."),
     click.option(
         "--raw-digest/--no-raw-digest",
         default=None,

@@ -3,6 +3,7 @@
 `verify` asks no appliance: it needs a file, and better a key and checkpoints that were kept elsewhere.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -93,7 +94,7 @@ def _exported(session: Session) -> Iterator[bytes]:
     name="verify",
     examples=[
         "privyseal audit verify record.jsonl --key audit.key --checkpoint checkpoints",
-        "privyseal audit verify receipt.json --key audit.key",
+        "privyseal audit verify receipt.json --key audit.key --public-key release.pem",
     ],
 )
 @click.argument("file")
@@ -102,8 +103,16 @@ def _exported(session: Session) -> Iterator[bytes]:
 @click.option(
     "--known-gap", "gaps", multiple=True, metavar="KEEPER:NUMBER", help="A missing signature that is explained."
 )
+@click.option("--public-key", metavar="FILE", help="PEM or DER; a receipt has to be about this key.")
 @pass_session
-def verify(session: Session, file: str, kept: tuple[str, ...], key_file: str | None, gaps: tuple[str, ...]) -> int:
+def verify(
+    session: Session,
+    file: str,
+    kept: tuple[str, ...],
+    key_file: str | None,
+    gaps: tuple[str, ...],
+    public_key: str | None,
+) -> int:
     """Check an export of the record, or a receipt; exit status 3 when it does not verify. No appliance is asked."""
     from privyseal.wire.notes import NoteError, VerifierKey  # noqa: PLC0415 - cryptography takes its time to load
 
@@ -113,7 +122,9 @@ def verify(session: Session, file: str, kept: tuple[str, ...], key_file: str | N
             warn(_TRUSTED_THE_FILE)
         document = _receipt(Path(file))
         if document is not None:
-            return _verify_receipt(session, document, key)
+            return _verify_receipt(session, document, key, public_key)
+        if public_key is not None:
+            raise click.UsageError("--public-key goes with a receipt, and this is none")
         return _verify_export(session, Path(file), key, kept, frozenset(map(_gap, gaps)))
     except NoteError as error:
         return _verdict(session, {"valid": False, "findings": [str(error)]})
@@ -131,16 +142,36 @@ def _receipt(path: Path) -> bytes | None:
     return content if is_receipt else None
 
 
-def _verify_receipt(session: Session, document: bytes, key: Any) -> int:
+def _verify_receipt(session: Session, document: bytes, key: Any, public_key: str | None) -> int:
     from privyseal.audit.verify import verify_receipt  # noqa: PLC0415 - as above
+    from privyseal.wire.notes import NoteError  # noqa: PLC0415 - as above
 
-    event, checkpoint_ = verify_receipt(document, key)
-    answer = {"valid": True, "event": event, "events": checkpoint_.size, "origin": checkpoint_.origin}
+    found = verify_receipt(document, key)
+    if public_key is not None and _fingerprint(public_key) not in found.public_keys:
+        raise NoteError(f"the receipt is not about the key in {public_key}")
+    answer = {
+        "valid": True,
+        "event": found.event,
+        "public_keys": found.public_keys,
+        "events": found.checkpoint.size,
+        "origin": found.checkpoint.origin,
+    }
     if output.document(session, answer):
         return 0
-    shown = {"time": datetime.fromtimestamp(event["time"] / 1_000_000, UTC)}
-    output.record({name: value for name, value in (event | shown).items() if value is not None})
+    shown = {"time": datetime.fromtimestamp(found.event["time"] / 1_000_000, UTC)}
+    told = {"public_key": ", ".join(found.public_keys)} if found.public_keys else {}
+    output.record({name: value for name, value in (found.event | shown | told).items() if value is not None})
     return _verdict(session, answer)
+
+
+def _fingerprint(path: str) -> str:
+    """The SHA-256 of a public key as the record has it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - as above
+
+    from privyseal.client.verification import load_public_key  # noqa: PLC0415 - as above
+
+    key = load_public_key(Path(path).read_bytes())
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _verify_export(session: Session, path: Path, key: Any, kept: tuple[str, ...], gaps: frozenset[Any]) -> int:

@@ -1,4 +1,4 @@
-"""Objects beside keys that PKCS #11 hosts keep on the appliance. They are no secret, and nobody uses them here."""
+"""Objects beside keys that hosts keep on the appliance by REST. They are no secret, and nobody uses them here."""
 
 import enum
 from dataclasses import dataclass

@@ -73,7 +73,7 @@ async def apply(
     act.mechanism = wish.name
     approvals = await approvals_for(appliance, caller, act, known, wish, data)
     sent = _with_iv(wish)
-    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    counter = await counter_of(appliance, caller, act, known)
 
     def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Apply:
         return frames.Apply(
@@ -92,13 +92,27 @@ async def apply(
 
 
 async def approvals_for(
-    appliance: Appliance, caller: Caller, act: Act, known: KnownKey, wish: Wanted, data: bytes
+    appliance: Appliance,
+    caller: Caller,
+    act: Act,
+    known: KnownKey,
+    wish: Wanted,
+    data: bytes,
+    words: str | None = None,
 ) -> tuple[int, ...]:
-    """Give the approval to use where a quorum guards the key, bound to version, mechanism, parameters and data."""
+    """Give the approval to use where a quorum guards the key.
+
+    It is bound to the key's version, the mechanism with its parameters, the data, and to all that approvers read:
+    `words`, or else the digest that the record will show.
+    """
     quorum = caller.snapshot.quorum(act.operation, known.key.core, known.key.id)
-    digest = hashlib.sha256(data).hexdigest()
-    bound = msgspec.msgpack.encode(wish.parameters).hex()
-    wanted = WantedApproval((known.key.version, wish.name, bound, digest), f"{wish.name} data with SHA-256 {digest}")
+    if quorum is None:
+        return ()
+    bound, digest = msgspec.msgpack.encode(wish.parameters).hex(), hashlib.sha256(data).hexdigest()
+    if words is None:
+        shown = parameters.counted(wish.use.value, data, wish.parameters, data)
+        words = f"data with SHA-256 {hashlib.sha256(shown).hexdigest()}"
+    wanted = WantedApproval((known.key.version, wish.name, bound, digest, words), f"{wish.name} {words}")
     approval = await approved(appliance, caller, act, quorum, wanted)
     return () if approval is None else (approval,)
 

@@ -119,6 +119,7 @@ def words_for(mechanism: str, inputs: Sequence[bytes], *, digests: bool) -> str:
 def _find_or_request(appliance: Appliance, caller: Caller, act: Act, quorum: Quorum, wanted: Wanted) -> Approval:
     bound = subject(caller, act, quorum, wanted)
     with appliance.store.write() as connection:
+        events.hold(connection)
         found = approvals.open_request(connection, quorum, caller.user.name, bound)
         if found is not None:
             return found

@@ -83,6 +83,7 @@ def _too_many_at_once() -> TooManyAttemptsError:
 def _try_to_reserve(store: Store, subjects: tuple[str, ...], limits: AttemptLimits) -> bool:
     _mend_clock(store, subjects)
     with store.write() as connection:
+        attempts.hold(connection, subjects)
         known = [attempts.get(connection, subject) for subject in subjects]
         for one in known:
             _refuse(one, limits)
@@ -120,11 +121,13 @@ def _unlock(subject: str) -> str:
 
 def _fail(store: Store, subjects: tuple[str, ...]) -> list[Attempts]:
     with store.write() as connection:
+        attempts.hold(connection, subjects)
         return [attempts.fail(connection, subject) for subject in subjects]
 
 
 def _succeed(store: Store, subjects: tuple[str, ...]) -> None:
     with store.write() as connection:
+        attempts.hold(connection, subjects)
         for subject in subjects:
             attempts.succeed(connection, subject)
 
@@ -132,5 +135,6 @@ def _succeed(store: Store, subjects: tuple[str, ...]) -> None:
 def _release(store: Store, subjects: tuple[str, ...]) -> None:
     """Give a reservation back: the secret was neither right nor wrong, something else went wrong."""
     with store.write() as connection:
+        attempts.hold(connection, subjects)
         for subject in subjects:
             attempts.release(connection, subject)

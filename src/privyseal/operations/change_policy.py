@@ -14,7 +14,7 @@ from privyseal.errors import InvalidRequestError
 from privyseal.model.access import Operation
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance
-from privyseal.operations.count_uses import counter_of
+from privyseal.operations.count_uses import kept_counter
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import require_unscheduled
 from privyseal.operations.manage import change
@@ -41,7 +41,7 @@ async def change_policy(
     policy = policies.changed(known.policy, values, known.key.type)
     if not policy.mechanisms:
         raise InvalidRequestError.of("policy.mechanisms", "name one or more; disable a key that nobody shall use")
-    counter = await counter_of(appliance, caller, known)
+    counter = await kept_counter(appliance, caller, known)
 
     def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.ChangePolicy:
         return frames.ChangePolicy(caller.user.name, known.key.core, proof, known.record, policy, counter)

@@ -23,18 +23,20 @@ class Done:
     """What the keeper has done, before it is on record.
 
     Attributes:
-        new: the events; the first one is the use's.
+        uses: the event of each use, with the keeper's number for it.
         approvals: those that are used up with it.
         result: makes what a repeated request is answered with of the first event's number; None keeps nothing.
         work: what else belongs into the transaction.
+        beside: the events of that.
     """
 
     known: KnownKey
     answer: Answer
-    new: Sequence[Event]
+    uses: Sequence[Event]
     approvals: tuple[int, ...] = ()
     result: Callable[[int], object] | None = None
     work: Callable[[Connection], None] | None = None
+    beside: Sequence[Event] = ()
 
 
 async def conclude(appliance: Appliance, caller: Caller, act: Act, done: Done) -> int:
@@ -44,11 +46,11 @@ async def conclude(appliance: Appliance, caller: Caller, act: Act, done: Done) -
     """
     if not done.approvals and done.answer.counter is None and done.work is None:
         kept = None if done.result is None else act.keeps(done.result)
-        return await appliance.recorder.record(done.new, caller.snapshot.generation, kept)
+        return await appliance.recorder.record(done.uses, caller.snapshot.generation, kept)
     try:
         number = await asyncio.to_thread(_at_once, appliance, caller, act, done)
     except Exception:
-        appliance.recorder.withhold(done.new[:1])
+        appliance.recorder.withhold(done.uses)  # what is not given out is on record all the same
         raise
     first_use = done.answer.first_use if isinstance(done.answer, frames.Signatures) else done.answer.use
     appliance.keeper.recorded([(done.answer.keeper, first_use)])
@@ -63,12 +65,12 @@ def _at_once(appliance: Appliance, caller: Caller, act: Act, done: Done) -> int:
         repeat.claim(connection, act.repeat)
         for approval in done.approvals:
             use(connection, approval)
-        counted = (
-            done.new[:1] if done.answer.counter is None else count_in(connection, done.known, done.answer, done.new[:1])
-        )
+        uses = done.uses
+        if done.answer.counter is not None:
+            uses = count_in(connection, done.known, done.answer, uses)
         if done.work is not None:
             done.work(connection)
-        number = events.append(connection, [*counted, *done.new[1:]])
+        number = events.append(connection, [*uses, *done.beside])
         if done.result is not None:
             repeat.keep(connection, act.repeat, done.result(number))
         return number

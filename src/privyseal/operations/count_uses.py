@@ -14,16 +14,30 @@ from sqlalchemy import Connection
 from privyseal.errors import AccessRefusedError, StaleDecisionError
 from privyseal.model.access import Decision
 from privyseal.model.event import Event
+from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
-from privyseal.operations.perform import Caller
+from privyseal.operations.perform import Act, Caller
 from privyseal.store import key_life
 from privyseal.store.key_life import Counter
 from privyseal.store.store import Store, generation
 from privyseal.wire import frames
 
 
-async def counter_of(appliance: Appliance, caller: Caller, known: KnownKey) -> bytes | None:
-    """Give the sealed count to send along; None for a key that never had a limit.
+async def counter_of(appliance: Appliance, caller: Caller, act: Act, known: KnownKey) -> bytes | None:
+    """Give the sealed count to send along with a use; None for a key without a limit.
+
+    A repeated request is answered here, because it must not use the key up once more; raises as `repeat.look` and
+    `kept_counter`.
+    """
+    if known.policy.max_uses is None:
+        return None
+    if act.repeat is not None:
+        await repeat.look(appliance.store, act.repeat)
+    return await kept_counter(appliance, caller, known)
+
+
+async def kept_counter(appliance: Appliance, caller: Caller, known: KnownKey) -> bytes | None:
+    """Give the sealed count of a key, whether its policy has a limit now or not; None for one that never had any.
 
     Raises StaleDecisionError now rather than at the commit, where a use would be lost to it.
     """
@@ -59,7 +73,11 @@ def count_in(connection: Connection, known: KnownKey, answer: Answer, new: Seque
     if not key_life.count(connection, known.key, Counter(answer.uses, answer.counter), len(new), limit):
         reason = f"the key's policy allows {limit} uses, and they are used up"
         raise AccessRefusedError(Decision(allowed=False, reason=reason))
-    return [msgspec.structs.replace(one, reason=f"use {use} of {limit}") for use, one in enumerate(new, first)]
+    return [_numbered(one, f"use {use} of {limit}") for use, one in enumerate(new, first)]
+
+
+def _numbered(event: Event, words: str) -> Event:
+    return msgspec.structs.replace(event, reason=words if event.reason is None else f"{event.reason}; {words}")
 
 
 def _read(store: Store, caller: Caller, known: KnownKey) -> Counter | None:

@@ -16,7 +16,7 @@ from privyseal.model.cores import Core
 from privyseal.model.keys import Use
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.bearer import standing
-from privyseal.operations.find_key import read_key, require_entry
+from privyseal.operations.find_key import decide_about, read_key, require_entry
 from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.wire.frames import Policy
@@ -113,7 +113,9 @@ async def _about_key(appliance: Appliance, asker: Caller, operation: Operation, 
     key = await read_key(appliance, core, question.key)
     if key is None:
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
-    decision = decide(asker.user, operation, core.number, key.label, rules, key.id, key.tags)
+    if question.operation is Operation.KEY_VERIFY and key.type.is_symmetric:
+        operation = Operation.KEY_SIGN  # verifying a MAC is making it once more
+    decision = decide_about(asker, operation, key)
     if decision.allowed:
         return Explanation(decision, tuple(_conditions(asker, operation, KnownKey.of(key))))
     if asker.user.role is not Role.OPERATOR or asker.user.scope is not None:
@@ -132,7 +134,7 @@ def _conditions(asker: Caller, operation: Operation, known: KnownKey) -> Iterato
         return
     if known.unusable is not None:
         yield known.unusable
-    if key.has_pin:
+    if key.has_pin and (operation is not Operation.KEY_ENCRYPT or key.type.is_symmetric):
         yield "it takes the key's PIN"
     yield from _of_policy(operation, known.policy)
 

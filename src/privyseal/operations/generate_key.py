@@ -1,10 +1,13 @@
 """Make a key: the keeper makes and seals it, the store keeps the sealed record and the event in one transaction."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy import Connection
 
 from privyseal.access.decide import decide
 from privyseal.errors import AccessRefusedError, ConflictError, InvalidRequestError, StaleDecisionError
@@ -94,11 +97,27 @@ async def keep(appliance: Appliance, caller: Caller, act: Act, made: frames.Gene
     """Keep a key that the keeper made or took in, with its event. Raises ConflictError, StaleDecisionError."""
     key = made_key(made, named)
     act.key, act.mechanism = key.id, key.type.value
-    tagged = f", tags {','.join(key.tags)}" if key.tags else ""
-    words = f"label '{key.label}', type {key.type.value}{tagged}"
-    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=words)
+    event = act.event(appliance, caller.user.name, Outcome.DONE, input=public_half(key), reason=words_of(key))
     await asyncio.to_thread(_keep, appliance.store, caller, key, made, event, act.repeat)
     return key
+
+
+def words_of(key: Key) -> str:
+    """Say for the record what a new key is: rules go by its label and its tags."""
+    tagged = f", tags {','.join(key.tags)}" if key.tags else ""
+    return f"label '{key.label}', type {key.type.value}{tagged}"
+
+
+def public_half(key: Key) -> str | None:
+    """Give the SHA-256 of a key's public half (DER of the SubjectPublicKeyInfo), hexadecimal, as the record has it."""
+    return hashlib.sha256(key.public_key).hexdigest() if key.public_key else None
+
+
+def add(connection: Connection, key: Key, made: frames.Generated) -> None:
+    """Keep a new key with all that the keeper gave with it."""
+    keys.add(connection, key, made.pin_tag)
+    if made.counter is not None:
+        key_life.set_counter(connection, key, made.counter)
 
 
 def _check_pin(core: Core, pin: str | None) -> None:
@@ -140,8 +159,6 @@ def _keep(
         if generation(connection) != caller.snapshot.generation:
             raise StaleDecisionError("rules, users or keys have changed")
         repeat.claim(connection, again)
-        keys.add(connection, key, made.pin_tag)
-        if made.counter is not None:
-            key_life.set_counter(connection, key, made.counter)
+        add(connection, key, made)
         events.append(connection, [event])
         repeat.keep(connection, again, key)

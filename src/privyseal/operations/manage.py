@@ -36,6 +36,7 @@ async def change(
     work: Callable[[Connection], _Result],
     quorum: Quorum | None = None,
     asked: str | None = None,
+    made: str | None = None,
 ) -> _Result:
     """Carry out a change with its event, all or nothing, and with the approval of those who guard it.
 
@@ -45,11 +46,12 @@ async def change(
             what a repeated request is answered with, so it is what the operation gives.
         quorum: who guards it; None means whoever guards the act's operation.
         asked: what approvers agree to, where `reason` has something in it that each try makes anew.
+        made: the SHA-256 of the public half that a key got, hexadecimal.
     """
     quorum = quorum or caller.snapshot.quorum(act.operation, act.core, act.key)
     asked = asked or reason
     approval = await approved(appliance, caller, act, quorum, Wanted((asked,), asked))
-    event = act.event(appliance, caller.user.name, Outcome.DONE, reason=reason)
+    event = act.event(appliance, caller.user.name, Outcome.DONE, input=made, reason=reason)
 
     def run() -> _Result:
         with appliance.store.write() as connection:
@@ -57,8 +59,8 @@ async def change(
                 raise StaleDecisionError("rules, users or keys have changed")
             repeat.claim(connection, act.repeat)
             use(connection, approval)
-            result = work(connection)
             events.append(connection, [event])
+            result = work(connection)
             repeat.keep(connection, act.repeat, result)
             return result
 

@@ -32,7 +32,16 @@ from privyseal.wire.frames import SealedKey
 
 _GROUP = 200  # records in one frame to the keeper
 _NAMES = 20  # in the event; the answer has them all
-_GUARDED = ("appliance:merge", "core:update", "group:add-member", "quorum:create", "rule:create", "user:create")
+_GUARDED = (
+    "appliance:merge",
+    "core:create",
+    "core:update",
+    "group:add-member",
+    "group:create",
+    "quorum:create",
+    "rule:create",
+    "user:create",
+)
 """A merge can do all of these, so the strictest quorum of any of them guards it."""
 
 

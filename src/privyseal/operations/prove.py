@@ -8,16 +8,17 @@ from sqlalchemy import Connection
 
 from privyseal.audit import tree
 from privyseal.audit.tree import ProofError
-from privyseal.audit.verify import Receipt
+from privyseal.audit.verify import Receipt, Shown
 from privyseal.errors import FieldError, InvalidRequestError, NotFoundError, UnavailableError
 from privyseal.model.access import Operation
-from privyseal.model.event import encode, leaf
+from privyseal.model.event import Event, encode, leaf
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.look import look
 from privyseal.operations.manage import require_role
 from privyseal.operations.perform import Caller
 from privyseal.operations.take_checkpoint import Taken, take_checkpoint
 from privyseal.store import events, record
+from privyseal.store.events import Recorded
 from privyseal.store.record import StoredNodes
 
 _Result = TypeVar("_Result")
@@ -41,6 +42,8 @@ async def checkpoint(appliance: Appliance, caller: Caller) -> Taken:
 async def receipt(appliance: Appliance, caller: Caller, number: int) -> Receipt:
     """Give the receipt of one event, to auditors and administrators and to the user whose event it is.
 
+    Where a key was used it also shows which public halves that key had got until then.
+
     Raises:
         AccessRefusedError: it is another user's, or there is no such event and the caller may not know.
         NotFoundError: there is no such event.
@@ -51,11 +54,25 @@ async def receipt(appliance: Appliance, caller: Caller, number: int) -> Receipt:
     if event is None:
         raise NotFoundError(f"there is no event {number}")
     taken = await take_checkpoint(appliance.store, appliance.keeper)
-    proof = await _proof(
-        appliance, lambda connection: tree.inclusion_proof(StoredNodes(connection), number - 1, taken.size)
-    )
-    words = leaf(number, encode(event)).decode()
-    return Receipt(key=str(taken.key), leaf=words, proof=tuple(proof), checkpoint=taken.note)
+
+    def shown(connection: Connection) -> list[Shown]:
+        nodes = StoredNodes(connection)
+        return [_shown(nodes, one, taken.size) for one in (Recorded(number, event), *_made(connection, number, event))]
+
+    itself, *made = await _proof(appliance, shown)
+    return Receipt(key=str(taken.key), leaf=itself.leaf, proof=itself.proof, made=tuple(made), checkpoint=taken.note)
+
+
+def _made(connection: Connection, number: int, event: Event) -> list[Recorded]:
+    """Give what says which key was used. Of a refusal nothing: whoever was refused may not know that there is a key."""
+    if event.use is None or event.core is None or event.key is None:
+        return []
+    return events.made(connection, event.core, event.key, number)
+
+
+def _shown(nodes: StoredNodes, recorded: Recorded, size: int) -> Shown:
+    proof = tree.inclusion_proof(nodes, recorded.number - 1, size)
+    return Shown(leaf(recorded.number, encode(recorded.event)).decode(), tuple(proof))
 
 
 async def consistency(appliance: Appliance, caller: Caller, old: int, new: int | None) -> Consistency:

@@ -24,7 +24,7 @@ from privyseal.errors import (
     StaleDecisionError,
 )
 from privyseal.model.access import User
-from privyseal.store import replays
+from privyseal.store import events, replays
 from privyseal.store.replays import KEPT_MICROS, Kept
 from privyseal.store.store import Store
 from privyseal.store.times import now_micros, to_micros
@@ -191,8 +191,12 @@ async def wait_for_other(store: Store, repeat: Repeat | None) -> None:
 
 
 def claim(connection: Connection, repeat: Repeat | None) -> None:
-    """Be the only one with this key until the transaction ends; raises as `once` does. Call it before any change."""
+    """Be the only one with this key until the transaction ends; raises as `once` does. Call it before any change.
+
+    A request without a key takes the same locks in the same order: see `events.hold`.
+    """
     if repeat is None or not repeat.keeps:
+        events.hold(connection)
         return
     kept = replays.claim(connection, repeat.id)
     if kept is not None:

@@ -10,6 +10,7 @@ from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import require_unscheduled
+from privyseal.operations.generate_key import public_half
 from privyseal.operations.look import look
 from privyseal.operations.manage import change
 from privyseal.operations.perform import Act, Caller
@@ -49,7 +50,8 @@ async def rotate_key(
         return keep_version(connection, known.key, key, made)
 
     pin = "" if new_pin is None else ", with a new PIN"
-    return await change(appliance, caller, act, f"version {key.version} of key '{key.label}'{pin}", work)
+    reason = f"version {key.version} of key '{key.label}'{pin}"
+    return await change(appliance, caller, act, reason, work, made=public_half(key))
 
 
 async def set_rotation(appliance: Appliance, caller: Caller, act: Act, place: tuple[str, str], days: int | None) -> Key:

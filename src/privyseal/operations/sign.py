@@ -10,27 +10,25 @@
 (7) answer     signatures and the number of the first event
 """
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
-from privyseal.errors import FieldError, InvalidRequestError, StaleDecisionError
+from privyseal.errors import FieldError, InvalidRequestError
 from privyseal.model.access import Operation
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.model.mechanisms import Encoding, Hash, Mechanism, Scheme
 from privyseal.operations import repeat
 from privyseal.operations.appliance import Appliance, KnownKey
-from privyseal.operations.approve import Wanted, approved, use, words_for
-from privyseal.operations.count_uses import count_in, counter_of
+from privyseal.operations.approve import Wanted, approved, words_for
+from privyseal.operations.conclude import Done, conclude
+from privyseal.operations.count_uses import counter_of
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, signatures
-from privyseal.store import events
-from privyseal.store.store import generation
 from privyseal.wire import frames
 from privyseal.wire.bodies import BATCH_MAX, DATA_MAX
 from privyseal.wire.schemes import check_input, scheme_for, with_mu
@@ -127,15 +125,17 @@ async def _carry_out(
 ) -> Signed:
     """Carry out (5) to (7). With `data`, that goes to the keeper in the place of its digest."""
     act.mechanism = scheme.name
-    if act.repeat is not None and (caller.snapshot.quorums or known.policy.max_uses is not None):
-        await repeat.look(appliance.store, act.repeat)  # a repetition must not ask others again, nor use the key up
+    if act.repeat is not None and caller.snapshot.quorums:
+        await repeat.look(appliance.store, act.repeat)  # a repetition must not ask others again
     approval = await _approval(appliance, caller, act, known.key, scheme, inputs)
     sent = inputs if data is None else (data,)
-    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    counter = await counter_of(appliance, caller, act, known)
     answer = await signatures(appliance, caller, known, scheme, sent, secret, data=data is not None, counter=counter)
     new = _events(appliance, caller, act, inputs, answer)
     if approval is not None or answer.counter is not None:
-        return await _recorded_at_once(appliance, caller, act, known, answer, new, approval)
+        approvals = () if approval is None else (approval,)
+        done = Done(known, answer, new, approvals, lambda number: Signed(answer.values, number))
+        return Signed(answer.values, await conclude(appliance, caller, act, done))
     kept = act.keeps(lambda number: Signed(answer.values, number))
     return Signed(answer.values, await appliance.recorder.record(new, caller.snapshot.generation, kept))
 
@@ -211,43 +211,3 @@ def _events(
         event(appliance, user, Outcome.DONE, input=hashlib.sha256(value).hexdigest(), keeper=made.keeper, use=use)
         for use, value in enumerate(inputs, made.first_use)
     ]
-
-
-async def _recorded_at_once(
-    appliance: Appliance,
-    caller: Caller,
-    act: Act,
-    known: KnownKey,
-    answer: frames.Signatures,
-    new: list[Event],
-    approval: int | None,
-) -> Signed:
-    """Record outside the group commit, because more than events has to be in the transaction."""
-    try:
-        signed = await asyncio.to_thread(_record_at_once, appliance, caller, act, known, answer, new, approval)
-    except Exception:
-        appliance.recorder.withhold(new)  # what is not given out is on record all the same
-        raise
-    appliance.keeper.recorded([(answer.keeper, answer.first_use)])
-    return signed
-
-
-def _record_at_once(
-    appliance: Appliance,
-    caller: Caller,
-    act: Act,
-    known: KnownKey,
-    answer: frames.Signatures,
-    new: list[Event],
-    approval: int | None,
-) -> Signed:
-    """Write the events, use the approval up and keep the count of uses, or nothing of it."""
-    with appliance.store.write() as connection:
-        if generation(connection) != caller.snapshot.generation:
-            raise StaleDecisionError("rules, users or keys have changed")
-        repeat.claim(connection, act.repeat)
-        use(connection, approval)
-        counted = new if answer.counter is None else count_in(connection, known, answer, new)
-        signed = Signed(answer.values, events.append(connection, counted))
-        repeat.keep(connection, act.repeat, signed)
-        return signed

@@ -3,12 +3,11 @@
 Whoever does this may use the key that unwraps, and may import a key with the new one's label: rules go by labels.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-from sqlalchemy import Connection
 
 from privyseal.errors import InvalidRequestError
 from privyseal.model.access import Operation
@@ -20,10 +19,9 @@ from privyseal.operations.appliance import Appliance, KnownKey
 from privyseal.operations.apply import approvals_for, check_size, event_of, usable
 from privyseal.operations.conclude import Done, conclude
 from privyseal.operations.count_uses import counter_of
-from privyseal.operations.generate_key import Named, made_key, place_for
+from privyseal.operations.generate_key import Named, add, made_key, place_for, public_half, words_of
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.use_pin import Secret, use
-from privyseal.store import key_life, keys
 from privyseal.wire import frames, names, parameters, policies
 from privyseal.wire.parameters import Wanted
 
@@ -73,8 +71,8 @@ async def unwrap_key(
     named = Named(new.label, names.tags(new.tags), names.object_id(new.object_id))
     core = await place_for(appliance, caller, arriving, place[0], named, new.pin, Operation.KEY_IMPORT)
     policy = policies.changed(policies.EVERYTHING, new.policy, new.type)
-    approvals = await approvals_for(appliance, caller, act, known, wish, wrapped)
-    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    approvals = await approvals_for(appliance, caller, act, known, wish, wrapped, _words(wrapped, named, new, policy))
+    counter = await counter_of(appliance, caller, act, known)
     request = _request(caller, known, core, wrapped, wish, new, policy, counter)
     answer = await use(appliance, caller, known, secret, request, frames.Unwrapped)
     event = event_of(appliance, caller, act, answer, wrapped, f"unwraps key '{new.label}'")
@@ -86,6 +84,15 @@ async def unwrap_key(
     return await _keep(appliance, caller, act, arriving, Done(known, answer, [event], approvals), named)
 
 
+def _words(wrapped: bytes, named: Named, new: NewKey, policy: frames.Policy) -> str:
+    """Say for approvers what comes in and what becomes of it: another name or policy is another key."""
+    return (
+        f"data with SHA-256 {hashlib.sha256(wrapped).hexdigest()} to key '{named.label}', type {new.type.value}, "
+        f"{'with' if new.pin is not None else 'without'} PIN, tags {','.join(named.tags) or '-'}, "
+        f"object_id {named.object_id or '-'}, policy: {policies.difference(policies.EVERYTHING, policy)}"
+    )
+
+
 async def _keep(appliance: Appliance, caller: Caller, act: Act, arriving: Act, done: Done, named: Named) -> Key:
     """Keep the new key in the transaction that has both events: of the use, and of the key that came of it."""
     assert isinstance(done.answer, frames.Unwrapped)  # noqa: S101 - callers ask for it
@@ -93,17 +100,9 @@ async def _keep(appliance: Appliance, caller: Caller, act: Act, arriving: Act, d
     assert made is not None  # noqa: S101 - as above
     key = made_key(made, named)
     arriving.key, arriving.mechanism = key.id, key.type.value
-    born = arriving.event(
-        appliance, caller.user.name, Outcome.DONE, reason=f"label '{key.label}', type {key.type.value}"
-    )
-
-    def work(connection: Connection) -> None:
-        keys.add(connection, key, made.pin_tag)
-        if made.counter is not None:
-            key_life.set_counter(connection, key, made.counter)
-
-    whole = Done(done.known, done.answer, [*done.new, born], done.approvals, result=lambda _: key, work=work)
-    await conclude(appliance, caller, act, whole)
+    born = arriving.event(appliance, caller.user.name, Outcome.DONE, input=public_half(key), reason=words_of(key))
+    keeps = replace(done, result=lambda _: key, work=lambda connection: add(connection, key, made), beside=[born])
+    await conclude(appliance, caller, act, keeps)
     return key
 
 

@@ -17,6 +17,7 @@ from privyseal.keeper.client import RecordDamagedError
 from privyseal.model.event import Event, Outcome
 from privyseal.model.keys import Key
 from privyseal.operations.appliance import Appliance, KnownKey
+from privyseal.operations.generate_key import public_half
 from privyseal.operations.perform import Act
 from privyseal.operations.record_abandoned import record_abandoned
 from privyseal.operations.rotate_key import keep_version, next_version
@@ -85,6 +86,7 @@ def _due(store: Store, at: datetime) -> list[tuple[str, int]]:
 
 def _destroy(appliance: Appliance, key_id: str, core: int, at: datetime) -> None:
     with appliance.store.write() as connection:
+        events.hold(connection)
         key = keys.by_id(connection, core, key_id)
         if key is None or key.destroy_at is None or key.destroy_at > at:
             return  # restored or destroyed meanwhile
@@ -108,18 +110,21 @@ async def _rotate(appliance: Appliance, key: Key) -> None:
     request = frames.Rotate(USER, key.core, None, known.record, None, b"")
     made = await appliance.keeper.ask(request, frames.Generated)
     new = next_version(known, made)
-    event = _event(appliance, "key:rotate", new, f"version {new.version} of key '{key.label}', by age")
+    event = _event(
+        appliance, "key:rotate", new, f"version {new.version} of key '{key.label}', by age", public_half(new)
+    )
     await asyncio.to_thread(_keep, appliance.store, key, new, made, event)
 
 
 def _keep(store: Store, old: Key, new: Key, made: frames.Generated, event: Event) -> None:
     with store.write() as connection:
+        events.hold(connection)
         if keys.by_id(connection, old.core, old.id) != old:
             raise StaleDecisionError("the key has changed meanwhile")
         keep_version(connection, old, new, made)
         events.append(connection, [event])
 
 
-def _event(appliance: Appliance, operation: str, key: Key, reason: str) -> Event:
+def _event(appliance: Appliance, operation: str, key: Key, reason: str, made: str | None = None) -> Event:
     act = Act(operation, key.core, key.id, key.type.value)
-    return act.event(appliance, USER, Outcome.DONE, reason=reason)
+    return act.event(appliance, USER, Outcome.DONE, input=made, reason=reason)

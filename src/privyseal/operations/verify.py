@@ -84,7 +84,7 @@ async def _verify_mac(
     hash_ = None if scheme.hash is None else scheme.hash.value
     act.mechanism = parameters.recorded(parameters.VERIFY, scheme.mechanism.value, hash_)
     sent = frames.Parameters(hash=hash_, length=scheme.length)
-    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    counter = await counter_of(appliance, caller, act, known)
 
     def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Apply:
         return frames.Apply(

@@ -56,10 +56,11 @@ async def wrap_key(
     wrapped = await usable(appliance, caller, exporting, (place[0], target), Operation.KEY_EXPORT, None)
     wish = parameters.wanted(known.key.type, Use.WRAP, mechanism, given)
     act.mechanism = exporting.mechanism = wish.name
-    words = f"{known.key.id} {wrapped.key.id} {wrapped.key.version}".encode()
-    approvals = await approvals_for(appliance, caller, act, known, wish, words)
-    approvals += await approvals_for(appliance, caller, exporting, wrapped, wish, words)
-    counter = None if known.policy.max_uses is None else await counter_of(appliance, caller, known)
+    pair = f"{known.key.id} {known.key.version} {wrapped.key.id} {wrapped.key.version}".encode()
+    words = f"key {wrapped.key.id} '{wrapped.key.label}' under key {known.key.id} '{known.key.label}'"
+    approvals = await approvals_for(appliance, caller, act, known, wish, pair, words)
+    approvals += await approvals_for(appliance, caller, exporting, wrapped, wish, pair, words)
+    counter = await counter_of(appliance, caller, act, known)
     request = _request(caller, known, wrapped, wish, counter)
     answer = await use(appliance, caller, known, secret, request, frames.Applied, also=wrapped)
     value = answer.value or b""

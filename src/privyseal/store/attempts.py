@@ -20,13 +20,19 @@ _IS_UNKNOWN = attempts.c.subject.startswith(UNKNOWN)
 _COUNT_UNKNOWN = select(func.count()).select_from(attempts).where(_IS_UNKNOWN)
 
 
-def get(connection: Connection, subject: str) -> Attempts:
-    """Give what is known of a subject, which nobody else changes until this transaction ends.
+def hold(connection: Connection, subjects: Sequence[str]) -> None:
+    """Let nobody else change these until this transaction ends; call it before any other change.
 
-    SQLite has one writer at a time; on PostgreSQL two workers would count one attempt where there were two.
+    SQLite has one writer at a time; on PostgreSQL two workers would count one attempt where there were two. The order
+    is one for everybody, so that no two wait for each other.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(_ALONE, {"subject": subject})
+        for subject in sorted(subjects):
+            connection.execute(_ALONE, {"subject": subject})
+
+
+def get(connection: Connection, subject: str) -> Attempts:
+    """Give what is known of a subject."""
     row = connection.execute(select(attempts).where(attempts.c.subject == subject)).one_or_none()
     return Attempts(subject) if row is None else _attempts(row)
 

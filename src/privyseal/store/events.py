@@ -7,12 +7,12 @@ statements would hand Python's lock back and forth as often, and SQLAlchemy's ow
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
 from privyseal.audit.tree import Edge, Kept, leaf_hash
 from privyseal.model.event import Event, Outcome, encode, leaf
 from privyseal.store.store import Cursor
-from privyseal.store.tables import events
+from privyseal.store.tables import MADE, events
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,19 @@ def append(connection: Connection, new: Sequence[Event]) -> int:
     cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
     try:
         return write(cursor, cursor.head().edge, new)
+    finally:
+        cursor.close()
+
+
+def hold(connection: Connection) -> None:
+    """Let nobody else number events until this transaction ends.
+
+    Whoever changes rows and then appends calls it first: on PostgreSQL one transaction that has the rows and wants the
+    record, and one that has the record and wants the rows, would wait for each other.
+    """
+    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
+    try:
+        cursor.head()
     finally:
         cursor.close()
 
@@ -63,6 +76,13 @@ def get(connection: Connection, number: int) -> Event | None:
     """Give one event."""
     row = connection.execute(select(events).where(events.c.number == number)).one_or_none()
     return None if row is None else _event(row)
+
+
+def made(connection: Connection, core: int, key: str, before: int) -> list[Recorded]:
+    """Give the events before a number that say which public half a key got, one for each version, the oldest first."""
+    mine = and_(events.c.key == key, events.c.number < before, events.c.core == core)
+    query = select(events).where(mine, MADE).order_by(events.c.number)
+    return [Recorded(row.number, _event(row)) for row in connection.execute(query)]
 
 
 def append_missing(connection: Connection, keeper: str, signatures: Sequence[Event]) -> None:

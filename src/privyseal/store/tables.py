@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -145,6 +146,10 @@ events = Table(
     Column("keeper", String(16)),
     Column("use", BigInteger),
 )
+
+# The events that say which public half a key got. In words, because a partial index is used for the same words alone.
+MADE = text("operation IN ('key:generate', 'key:import', 'key:rotate') AND input IS NOT NULL")
+Index("ix_events_made", events.c.key, events.c.number, sqlite_where=MADE, postgresql_where=MADE)
 
 tree_edge = Table(  # the right edge of the tree over the record: one row, written with the events
     "tree_edge",

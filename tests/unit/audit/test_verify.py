@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privyseal.audit import tree, verify
-from privyseal.audit.verify import Header, Receipt, Report, verify_export, verify_receipt
+from privyseal.audit.verify import Header, Receipt, Report, Shown, verify_export, verify_receipt
 from privyseal.model.event import Event, Outcome, encode, leaf
 from privyseal.wire import notes
 from privyseal.wire.notes import Checkpoint, NoteError, Uses, VerifierKey
@@ -59,7 +59,8 @@ def export(leaves: Sequence[bytes], note: str) -> list[bytes]:
     return [msgspec.json.encode(Header(verify.EXPORT_FORMAT, str(KEY), note)), *leaves]
 
 
-SIGNATURES = [event(), event(1), event(2), event(), event(4), event(3), event(5)]
+BORN = msgspec.structs.replace(event(), operation="key:generate")
+SIGNATURES = [BORN, event(1), event(2), event(), event(4), event(3), event(5)]
 LEAVES = leaves_of(SIGNATURES)
 WHOLE = export(LEAVES, signed(LEAVES, 5))
 
@@ -208,25 +209,32 @@ def test_only_this_key_counts() -> None:
             verify_export([first], KEY, [])
 
 
-def receipt(**changes: object) -> bytes:
-    """The receipt of event 5."""
-    edge_levels = [tree.leaf_hash(each) for each in LEAVES]
+def shown(at: int, leaves: Sequence[bytes] = LEAVES) -> Shown:
+    """One event with its inclusion proof."""
+    hashes = [tree.leaf_hash(each) for each in leaves]
 
     class Nodes:
         def span(self, level: int, first: int, last: int) -> Sequence[bytes]:
             assert level == 0
-            return edge_levels[first:last]
+            return hashes[first:last]
 
-    proof = tuple(tree.inclusion_proof(Nodes(), 4, 7))
-    whole = Receipt(key=str(KEY), leaf=LEAVES[4].decode(), proof=proof, checkpoint=signed(LEAVES, 5))
+    return Shown(leaves[at].decode(), tuple(tree.inclusion_proof(Nodes(), at, len(leaves))))
+
+
+def receipt(**changes: object) -> bytes:
+    """The receipt of event 5, with the one that made its key."""
+    itself = shown(4)
+    whole = Receipt(key=str(KEY), leaf=itself.leaf, proof=itself.proof, made=(shown(0),), checkpoint=signed(LEAVES, 5))
     return msgspec.json.encode(msgspec.structs.replace(whole, **changes))
 
 
 def test_a_receipt() -> None:
     """It gives the event by the names of its fields; with the key given or taken from it."""
     for key in (KEY, None):
-        values, checkpoint = verify_receipt(receipt(), key)
-        assert (values["number"], values["user"], values["use"], checkpoint.size) == (5, "alice", 4, 7)
+        found = verify_receipt(receipt(), key)
+        values = found.event
+        assert (values["number"], values["user"], values["use"], found.checkpoint.size) == (5, "alice", 4, 7)
+        assert found.public_keys == (DIGEST,)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +244,9 @@ def test_a_receipt() -> None:
         {"leaf": "[]"},
         {"leaf": "junk"},
         {"proof": ()},
+        {"made": (Shown(LEAVES[1].decode(), shown(0).proof),)},
+        {"made": (Shown("junk", ()),)},
+        {"made": (shown(1),)},  # a signature says nothing of a public half
         {"proof": (bytes(32),) * 3},
         {"format": "other"},
         {"key": "no key"},
@@ -249,3 +260,22 @@ def test_a_receipt_that_is_none(changes: dict[str, object]) -> None:
         verify_receipt(receipt(**changes), None)
     with pytest.raises(NoteError):
         verify_receipt(base64.b64encode(receipt()), KEY)
+
+
+@pytest.mark.parametrize(
+    ("events", "made"),
+    [
+        ([msgspec.structs.replace(BORN, key="l"), event(1)], 0),
+        ([msgspec.structs.replace(BORN, core=2), event(1)], 0),
+        ([msgspec.structs.replace(BORN, input=None), event(1)], 0),
+        ([event(1), BORN], 1),
+    ],
+    ids=["another key", "another core", "without its public half", "later"],
+)
+def test_what_made_a_key_is_about_that_key(events: Sequence[Event], made: int) -> None:
+    """Else a receipt would show one key's public half beside another's signature."""
+    leaves = leaves_of(events)
+    itself, about = shown(1 - made, leaves), shown(made, leaves)
+    document = receipt(leaf=itself.leaf, proof=itself.proof, made=(about,), checkpoint=signed(leaves, 1))
+    with pytest.raises(NoteError, match="does not say which key"):
+        verify_receipt(document, KEY)

@@ -21,11 +21,12 @@ from privyseal.model.keys import Key, KeyType
 from privyseal.model.mechanisms import Hash, Mechanism, Scheme
 from privyseal.operations import upkeep
 from privyseal.operations.appliance import Appliance, KnownKey, load
-from privyseal.operations.count_uses import counter_of
+from privyseal.operations.conclude import Done, conclude
+from privyseal.operations.count_uses import kept_counter
 from privyseal.operations.generate_key import generate_key
 from privyseal.operations.manage_cores import blank_core
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.sign import Words, _record_at_once, sign
+from privyseal.operations.sign import Words, sign
 from privyseal.operations.use_pin import Secret, signatures
 from privyseal.store import appliance as appliance_rows
 from privyseal.store import attempts, cores, events, key_life, keys, users
@@ -226,20 +227,20 @@ def test_an_old_count_over_a_restart_delivers_nothing_more(store: Store, keeper:
         key = await make(appliance, "key", max_uses=1)
         caller, known = await caller_of(appliance), KnownKey.of(key)
         scheme, act = Scheme(Mechanism.ECDSA, Hash.SHA_256), Act("key:sign", 1, key.id)
-        old = await counter_of(appliance, caller, known)
-        event = act.event(appliance, "admin", Outcome.DONE)
+        old = await kept_counter(appliance, caller, known)
+        event = act.event(appliance, "admin", Outcome.DONE, reason="why")
         for restarts in range(2):
             answer = await signatures(appliance, caller, known, scheme, (DIGEST,), Secret(), counter=old)
             assert answer.uses == 1
             if restarts:
                 with pytest.raises(AccessRefusedError, match="used up"):
-                    _record_at_once(appliance, caller, act, known, answer, [event], None)
+                    await conclude(appliance, caller, act, Done(known, answer, [event]))
             else:
-                _record_at_once(appliance, caller, act, known, answer, [event], None)
+                await conclude(appliance, caller, act, Done(known, answer, [event]))
                 await asyncio.to_thread(keeper.kill)
                 await asyncio.to_thread(keeper.restart)
                 await asyncio.sleep(0.1)
-        assert recorded(appliance)[-1][2] == "use 1 of 1"
+        assert "why; use 1 of 1" in [reason for _, _, reason in recorded(appliance)]
 
     run(store, keeper, work)
 
@@ -250,13 +251,13 @@ def test_a_stale_decision_costs_no_use(store: Store, keeper: Keeper) -> None:
     async def work(appliance: Appliance) -> None:
         key = await make(appliance, "key", max_uses=1)
         caller, known = await caller_of(appliance), KnownKey.of(key)
-        scheme, old = Scheme(Mechanism.ECDSA, Hash.SHA_256), await counter_of(appliance, caller, known)
+        scheme, old = Scheme(Mechanism.ECDSA, Hash.SHA_256), await kept_counter(appliance, caller, known)
         change(appliance, await make(appliance, "other"), disabled=True)
         with pytest.raises(StaleDecisionError):
-            await counter_of(appliance, caller, known)
+            await kept_counter(appliance, caller, known)
         answer = await signatures(appliance, caller, known, scheme, (DIGEST,), Secret(), counter=old)
         with pytest.raises(StaleDecisionError):
-            _record_at_once(appliance, caller, Act("key:sign", 1, key.id), known, answer, [], None)
+            await conclude(appliance, caller, Act("key:sign", 1, key.id), Done(known, answer, []))
 
     run(store, keeper, work)
 

@@ -254,8 +254,10 @@ def test_attempts_at_the_same_moment_are_all_counted(store: Store) -> None:
 
     def attempt_once(_: int) -> None:
         with store.write() as connection:
+            attempts.hold(connection, ["password:crowd"])
             attempts.reserve(connection, attempts.get(connection, "password:crowd"))
         with store.write() as connection:
+            attempts.hold(connection, ["password:crowd"])
             attempts.fail(connection, "password:crowd")
 
     with ThreadPoolExecutor(8) as pool:

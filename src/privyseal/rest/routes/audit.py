@@ -57,6 +57,7 @@ async def proof(enter: Enter, event: Annotated[int, Query(ge=1, le=NUMBER_MAX)])
         "key": found.key,
         "leaf": found.leaf,
         "proof": [_text(each) for each in found.proof],
+        "made": [{"leaf": one.leaf, "proof": [_text(each) for each in one.proof]} for one in found.made],
         "checkpoint": found.checkpoint,
     }
 
