@@ -25,9 +25,12 @@ class FieldError:
 class InvalidRequestError(PrivysealError):
     """The request does not say what can be done; every wrong field is named."""
 
+    MOST = 100
+    """So many are named: whoever is nobody yet could have a long answer made of a short request."""
+
     def __init__(self, *errors: FieldError) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
-        self.errors = errors
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors[: self.MOST]))
+        self.errors = errors[: self.MOST]
 
     @classmethod
     def of(cls, field: str, message: str) -> "InvalidRequestError":

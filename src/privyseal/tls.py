@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -76,13 +76,26 @@ class TLSFiles:
             _make_leaf(self, [_general(name) for name in self._names.read_text().split("\n")])
 
     def replace(self, content: bytes) -> None:
-        """Serve a certificate from elsewhere: PEM of a private key, its certificate and the chain, checked before."""
+        """Serve a certificate from elsewhere: PEM of a private key, its certificate and the chain, checked before.
+
+        Raises ssl.SSLError for what OpenSSL does not serve, such as a key that is too short; then nothing is changed.
+        """
         with self._alone():
-            write_private(self.certificate, content)
+            tried = self.certificate.with_name("tried.pem")
+            write_private(tried, content)
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tried)
+                tried.replace(self.certificate)
+            finally:
+                tried.unlink(missing_ok=True)
+            _sync(self.certificate.parent)
 
     def chain(self) -> list[x509.Certificate]:
         """Give the certificate in the file and those above it. Raises OSError, ValueError."""
-        return x509.load_pem_x509_certificates(self.certificate.read_bytes())
+        try:
+            return x509.load_pem_x509_certificates(self.certificate.read_bytes())
+        except x509.InvalidVersion as error:  # no ValueError of the library's
+            raise ValueError(str(error)) from error
 
     def leaf(self) -> bytes:
         """Give the certificate in DER."""
@@ -92,7 +105,7 @@ class TLSFiles:
         """Say whether our own CA has issued a certificate."""
         try:
             certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(self.ca.read_bytes()))
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
             return False
         return True
 
@@ -146,11 +159,16 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)  # the name too
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _addresses_v4() -> list[str]:

@@ -27,6 +27,10 @@ from support.waiting import wait_until
 PASSPHRASE = "what opens the safe"
 SIGN = "/cores/1/keys/release/sign"
 CERTIFICATE = make("alice's")
+UNKNOWN_KIND = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2V3AyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+-----END PUBLIC KEY-----
+"""
 BODY = {"data": base64.b64encode(b"x").decode(), "pin": PIN}
 
 
@@ -176,6 +180,7 @@ def test_who_makes_backups_manages_nothing(source: Appliance) -> None:
         ({"name": "x", "passphrase": "a good passphrase", "public_key": "x"}, "passphrase"),
         ({"name": "x", "passphrase": "short"}, "passphrase"),
         ({"name": "x", "public_key": "no PEM"}, "public_key"),
+        ({"name": "x", "public_key": UNKNOWN_KIND}, "public_key"),
         ({"name": "a b", "passphrase": "a good passphrase"}, "name"),
     ],
 )

@@ -52,13 +52,55 @@ def fields(document: dict[str, Any]) -> set[str]:
     return {error["field"] for error in document["errors"]}
 
 
-@pytest.mark.parametrize("path", [SIGN, "/users"])
-def test_a_body_over_the_limit(guarded: Appliance, path: str) -> None:
+HOT, OTHER = 4 * 1024 * 1024, 256 * 1024  # bytes of a body
+
+
+@pytest.mark.parametrize(("path", "most"), [(SIGN, HOT), ("/users", OTHER)])
+def test_a_body_over_the_limit(guarded: Appliance, path: str, most: int) -> None:
     """413 on a hot route and on a framework's, with a length and without one."""
     client = guarded._client("admin")
-    large = b" " * (4 * 1024 * 1024 + 1)
+    large = b" " * (most + 1)
     problem(client.post(f"/api/v1{path}", content=large), 413, "body-too-large")
-    problem(client.post(f"/api/v1{path}", content=iter([large[: 1 << 20]] * 5)), 413, "body-too-large")
+    problem(client.post(f"/api/v1{path}", content=iter([large[: most // 4]] * 5)), 413, "body-too-large")
+
+
+MANY: dict[str, Callable[[int], bytes]] = {  # of a body's length, wrong in as many places as there is room for
+    "unknown fields": lambda length: b"{%b}" % b",".join(b'"%06x":1' % number for number in range(length // 11)),
+    "members": lambda length: b'{"name":"x","members":[%b1]}' % (b"1," * (length // 2 - 20)),
+    "operations": lambda length: b'{"core":1,"operations":[%b1]}' % (b"1," * (length // 2 - 20)),
+    "digests": lambda length: b'{"digests":[%b1]}' % (b"1," * (length // 2 - 20)),
+    "objects": lambda length: b'{"digests":[%b1]}' % (b"{}," * (length // 3 - 20)),
+    "depth": lambda length: b"[" * length,
+    "digits": lambda length: b'{"name":%b}' % (b"9" * (length - 20)),
+    "a long name": lambda length: b'{"%b":1}' % (b"x" * (length - 20)),
+}
+
+
+@pytest.mark.parametrize("how", MANY)
+@pytest.mark.parametrize(("path", "most"), [(f"{SIGN}-batch", HOT), ("/groups", OTHER), ("/rules", OTHER)])
+def test_many_mistakes_cost_little(guarded: Appliance, path: str, most: int, how: str) -> None:
+    """Whoever is nobody gets a short answer at once: as long as one is made, that worker answers nobody else."""
+    headers = {"Content-Type": "application/json"}
+    began = time.monotonic()
+    answer = guarded._client("bob").post(f"/api/v1{path}", content=MANY[how](most), headers=headers, auth=None)
+    assert time.monotonic() - began < 5
+    assert answer.status_code in (400, 401, 422)
+    assert len(answer.content) < 20_000
+
+
+def test_texts_that_no_text_is(guarded: Appliance) -> None:
+    """Half a surrogate pair in a list, a number that is too long to be read, a null byte in a path and in a query."""
+    halves = b'{"name": "x", "members": ["\\ud800"]}'
+    headers = {"Content-Type": "application/json"}
+    answer = guarded._client("admin").post("/api/v1/groups", content=halves, headers=headers)
+    assert fields(problem(answer, 422, "invalid-body")) == {"body.members"}
+    for path in (SIGN, "/users"):
+        digits = b'{"pin": %b}' % (b"9" * 5000)
+        answer = guarded._client("admin").post(f"/api/v1{path}", content=digits, headers=headers)
+        assert "too many digits" in problem(answer, 400, "malformed-json")["detail"]
+    refused(guarded, "/users/%00/unlock", None, 404, "not-found", user="admin")
+    answer = guarded.api("GET", "/rules?group=%00", check=False)
+    assert fields(problem(answer, 422, "invalid-body")) == {"query"}
 
 
 @pytest.mark.parametrize("path", [SIGN, "/users"])

@@ -173,12 +173,12 @@ def _undo(appliance: Appliance, endpoint: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
 def test_methods_that_are_not_there(everybody: Appliance, path: str) -> None:
-    """405 with a problem document for each method that the document does not name."""
-    for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"} - {
-        name.upper() for name in DOCUMENT["paths"][path]
-    }:
+    """405 with a problem document for each method that the document does not name, and with all that it does name."""
+    there = {name.upper() for name in DOCUMENT["paths"][path]}
+    for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"} - there:
         answer = everybody.api(method, path.removeprefix("/api/v1").format_map(NAMED), check=False)
         assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json"), method
+        assert answer.headers["allow"] == ", ".join(sorted(there))
         assert method == "HEAD" or answer.json()["type"].endswith(":method-not-allowed")
 
 

@@ -113,6 +113,21 @@ def test_pipelined_requests_are_answered_in_order(signing: Appliance, connection
     assert is_signature(third)
 
 
+def test_an_answer_without_a_body_names_no_length(signing: Appliance, connection: ssl.SSLSocket) -> None:
+    """RFC 9110, section 8.6; whether its request came whole or in pieces, and the next answer is found behind it."""
+    for pieces in (1, 2):
+        ticket = signing.api("POST", "/cores/1/login", {"pin": PIN}, user="alice").json()["ticket"]
+        body = json.dumps({"ticket": ticket}).encode()
+        logout = head(signing, body=body).replace(b"/keys/release/sign", b"/logout") + body
+        for piece in (logout[: len(logout) // pieces], logout[len(logout) // pieces :]):
+            connection.sendall(piece)
+            time.sleep(0.1)
+        status, fields, _ = answers(connection)[0]
+        assert (status, {"content-length", "transfer-encoding"} & set(fields)) == (204, set())
+        connection.sendall(head(signing) + BODY)
+        assert is_signature(answers(connection)[0])
+
+
 @pytest.mark.parametrize(("version", "more"), [("1.1", ["Connection: close"]), ("1.0", [])])
 def test_the_last_request_of_a_connection(
     signing: Appliance, connection: ssl.SSLSocket, version: str, more: list[str]

@@ -191,6 +191,14 @@ def test_who_may_merge(plain: tuple[Appliance, Path]) -> None:
         assert (done.returncode, "say with --data DIR" in done.stderr) == (2, True)
 
 
+def test_a_file_longer_than_any_other_message_is_taken_whole(plain: tuple[Appliance, Path]) -> None:
+    """The end of a good backup is followed by 20 MiB of something else: that is said, and no connection cut."""
+    appliance, backup = plain
+    content = backup.read_bytes() + bytes(20 * 1024 * 1024)
+    answer = merge(appliance, content)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:privyseal:problem:invalid-backup")
+
+
 def test_what_cannot_come_back_is_named(plain: tuple[Appliance, Path]) -> None:
     """A label or a core that is taken by another now, an administrator, a key that was damaged before the backup."""
     appliance, _ = plain

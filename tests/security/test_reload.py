@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import NameOID
 
@@ -43,7 +43,7 @@ class Authority:
     def issue(
         self,
         subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
         *,
         days: int,
         names: tuple[x509.GeneralName, ...],
@@ -63,7 +63,7 @@ LOCAL = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hsm")])
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> str:
+def key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, passphrase: bytes | None = None) -> str:
     """A private key as text."""
     how = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     return key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, how).decode()
@@ -260,6 +260,7 @@ def wrong() -> dict[str, tuple[str, str, str]]:
     other, stranger = Authority(), Authority()
     key, another = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     good = other.issue(SUBJECT, key, days=20, names=LOCAL)
+    short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
     odd = X25519PrivateKey.generate()
     odd_pem = odd.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
     return {
@@ -267,6 +268,11 @@ def wrong() -> dict[str, tuple[str, str, str]]:
         "no key": (pem(good), "nothing", "private_key"),
         "an encrypted key": (pem(good), key_pem(key, b"secret"), "private_key"),
         "a key for other things": (pem(good), odd_pem, "private_key"),
+        "a key too short for OpenSSL": (
+            pem(other.issue(SUBJECT, short, days=9, names=LOCAL)),
+            key_pem(short),
+            "certificate",
+        ),
         "another's key": (pem(good), key_pem(another), "private_key"),
         "expired": (pem(other.issue(SUBJECT, key, days=-1, names=LOCAL)), key_pem(key), "certificate"),
         "nameless": (pem(other.issue(SUBJECT, key, days=9, names=())), key_pem(key), "certificate"),

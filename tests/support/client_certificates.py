@@ -15,6 +15,11 @@ from cryptography.x509.oid import NameOID
 
 from support.appliance import Appliance
 
+THIRD_VERSION, NO_VERSION = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+"""How a certificate says that it is of version 3, and of version 6, which there is not."""
+CURVE, NO_CURVE = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030177")
+"""The object identifier of P-256, and one that names no curve."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -32,6 +37,12 @@ class Made:
     def der(self) -> bytes:
         """As TLS sends it."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    def altered(self, old: bytes, new: bytes) -> str:
+        """In PEM, with other bytes in place of some; its signature does not fit any more."""
+        assert len(old) == len(new)
+        assert old in self.der
+        return ssl.DER_cert_to_PEM_cert(self.der.replace(old, new))
 
     @property
     def fingerprint(self) -> str:

@@ -1,13 +1,12 @@
 """Keys that agree on a secret with somebody else's public key, or take one out of a capsule."""
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x448, x25519
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from privyseal.keeper.verbs import Key
 from privyseal.model.mechanisms import Hash, Mechanism
 from privyseal.wire.frames import Parameters
-from privyseal.wire.primitives import HASHES
+from privyseal.wire.primitives import HASHES, read_public
 
 XPrivateKey = x25519.X25519PrivateKey | x448.X448PrivateKey
 MLKEMPrivateKey = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
@@ -22,7 +21,7 @@ def ecdh(key: ec.EllipticCurvePrivateKey, parameters: Parameters) -> bytes:
     """
     given = parameters.public_key
     if given[:1] == bytes([_SPKI]):
-        other = serialization.load_der_public_key(given)
+        other = read_public(given)
         if not isinstance(other, ec.EllipticCurvePublicKey):
             raise ValueError("a point on this key's curve is wanted")
     else:
@@ -71,7 +70,7 @@ def _coordinate(given: bytes) -> bytes:
     """Give the other's u-coordinate, which may come as it is or in a SubjectPublicKeyInfo (RFC 8410)."""
     if len(given) in _X_LENGTHS:
         return given
-    other = serialization.load_der_public_key(given)
+    other = read_public(given)
     if not isinstance(other, x25519.X25519PublicKey | x448.X448PublicKey):
         raise ValueError("a public key on this key's curve is wanted")  # noqa: TRY004 - as the loader does
     return other.public_bytes_raw()

@@ -8,7 +8,7 @@ import hashlib
 import os
 
 import msgspec
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -63,7 +63,7 @@ def _from_passphrase(passphrase: str, salt: bytes) -> X25519PrivateKey:
 def _from_pem(pem: str) -> X25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise DamagedError("the private key cannot be read") from error
     if not isinstance(key, X25519PrivateKey):
         raise DamagedError("the private key is not of type X25519")

@@ -2,6 +2,7 @@
 
 import os
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import Connection
@@ -67,7 +68,7 @@ async def remove_recipient(appliance: Appliance, caller: Caller, act: Act, name:
 def _x25519(pem: str) -> bytes:
     try:
         key = load_pem_public_key(pem.encode())
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, X25519PublicKey):
         words = "this is no X25519 public key in PEM; make one with `openssl genpkey -algorithm X25519`"

@@ -1,13 +1,14 @@
 """The TLS certificate of this node: what is in force, and another one in its place. Connections go on as they are."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 
-from privyseal.errors import ConfigurationError, UnavailableError
+from privyseal.errors import ConfigurationError, InvalidRequestError, UnavailableError
 from privyseal.model.access import Operation
 from privyseal.operations.appliance import Appliance
 from privyseal.operations.manage import change, require_role
@@ -51,7 +52,7 @@ async def replace(appliance: Appliance, caller: Caller, act: Act, chain: str, pr
     Raises InvalidRequestError, ApprovalNeededError, AccessRefusedError.
     """
     require_role(caller, Operation.APPLIANCE_MANAGE)
-    content = server_certificates.server_pem(chain, private_key, now())
+    content = await asyncio.to_thread(server_certificates.server_pem, chain, private_key, now())
     leaf = x509.load_pem_x509_certificate(content)
     served = _served(appliance)
     return await _put(appliance, caller, act, fingerprint(leaf), lambda: served.files.replace(content))
@@ -71,6 +72,9 @@ async def _put(appliance: Appliance, caller: Caller, act: Act, reason: str, writ
     def work(_: object) -> InForce:
         try:
             write()
+        except ssl.SSLError as error:
+            words = f"OpenSSL does not serve it: {(error.reason or 'unknown').lower().replace('_', ' ')}"
+            raise InvalidRequestError.of("certificate", words) from error
         except (OSError, ConfigurationError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise UnavailableError(f"the certificate cannot be written: {why}") from error

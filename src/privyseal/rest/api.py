@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from privyseal import __version__
@@ -28,7 +29,7 @@ from privyseal.operations.gate import require_operational
 from privyseal.operations.repeat import Repeat, keep_after
 from privyseal.rest import hot, openapi
 from privyseal.rest.marks import Direct, Marked, marked
-from privyseal.rest.problems import MEDIA_TYPE, Problem, plain, problem_of
+from privyseal.rest.problems import MEDIA_TYPE, Problem, other_method, plain, problem_of
 from privyseal.rest.repeat import STATE, Sent, answer, repeat_of
 from privyseal.rest.routes import (
     appliance,
@@ -58,7 +59,12 @@ _OPEN = frozenset(
     f"{PREFIX}/{path}" for path in ("health/alive", "health/ready", "state", "info", "provision", "unlock")
 )
 """What answers while the appliance is locked or not provisioned; everything else says 503 and looks nothing up."""
-_NAMES = {404: ("not-found", "There is no such path"), 405: ("method-not-allowed", "This path has other methods")}
+_BODY_MAX = 256 * 1024  # a certificate with those above it and its key, 64 KiB each, and room
+_SHOWN = 64  # characters of the name of a field that there is not
+_VALUES_MAX = 5000
+"""Of a list or an object. pydantic makes an error of 25 microseconds of each that is wrong, before anybody is known."""
+_NO_PATH = plain(404, "not-found", "There is no such path")
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def build(appliance_: Appliance, *, access_log: bool = False) -> Marked:
@@ -113,7 +119,7 @@ class _Front:
             await hot.handle(self._appliance, route, scope, receive, send)
             return
         if hot.has_other_method(scope):
-            await hot.send_problem(send, plain(405, *_NAMES[405]))
+            await hot.send_problem(send, other_method(["POST"]))
             return
         await self._framework(scope, receive, send)
 
@@ -124,11 +130,14 @@ class _Front:
 
     async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework answer, with a body that is known to be short enough."""
+        if "\0" in scope["path"]:  # no name has one, and PostgreSQL takes none
+            await hot.send_problem(send, _NO_PATH)
+            return
         if scope["method"] == "POST" and scope["path"] in _UPLOADS:
             await self._answer(scope, receive, send)
             return
         try:
-            body = await hot.read_body(receive)
+            body = await _read(scope, receive)
             may_come_again = scope["method"] == "POST" and scope["path"] not in _STREAMS
             repeat = repeat_of(scope, body, look_first=True) if may_come_again else None
         except (BodyTooLargeError, BodyCutShortError, InvalidRequestError, UnavailableError) as error:
@@ -163,6 +172,16 @@ class _Front:
                 await hot.send_problem(send, problem_of(error))
 
 
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    """Read a body that costs little, whoever sends it. Raises as `hot.read_body` does, and InvalidRequestError."""
+    if b"%00" in scope["query_string"]:
+        raise InvalidRequestError(FieldError("query", "there is a null byte in it, which no text here has"))
+    body = await hot.read_body(receive, _BODY_MAX)
+    if body.count(b",") > _VALUES_MAX:
+        raise InvalidRequestError(FieldError("body", f"there are more than {_VALUES_MAX} values in it"))
+    return body
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Give a body that was read already once more."""
     replayed = False
@@ -193,8 +212,18 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI says so, and no more, of a body that it cannot read
         return _response(problem_of(malformed(await request.body())))
-    name, title = _NAMES.get(error.status_code, ("http", str(error.detail)))
-    return _response(plain(error.status_code, name, title))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _response(other_method(_allowed(request)))
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _response(_NO_PATH)
+    return _response(plain(error.status_code, "http", str(error.detail)))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Give the methods of a path. Each is a route of its own, and the one that refused knows its own alone."""
+    routes: list[BaseRoute] = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return [scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
 async def _on_validation(_: Request, error: Exception) -> Response:
@@ -203,10 +232,11 @@ async def _on_validation(_: Request, error: Exception) -> Response:
     if broken is not None:
         position = broken["loc"][-1]
         return _response(problem_of(MalformedJSONError(f"not JSON at character {position}: {broken['ctx']['error']}")))
-    return _response(problem_of(InvalidRequestError(*(_field_error(one) for one in error.errors()))))
+    found = error.errors()[: InvalidRequestError.MOST]
+    return _response(problem_of(InvalidRequestError(*(_field_error(one) for one in found))))
 
 
 def _field_error(error: dict[str, Any]) -> FieldError:
     messages = {"extra_forbidden": "there is no such field", "missing": "this field is missing"}
     message = messages.get(error["type"], error["msg"])
-    return FieldError(".".join(str(part) for part in error["loc"]), message[0].lower() + message[1:])
+    return FieldError(".".join(str(part)[:_SHOWN] for part in error["loc"]), message[0].lower() + message[1:])

@@ -1,5 +1,6 @@
 """How a framework route reaches an operation: `entrance(act, work)` authenticates, carries out and records refusals."""
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -13,10 +14,17 @@ from privyseal.operations.perform import Act, Caller, perform
 from privyseal.rest.hot import credentials_of
 from privyseal.rest.repeat import STATE, document_bytes
 
+_HALF = re.compile("[\ud800-\udfff]")
 _Result = TypeVar("_Result")
 _Document = TypeVar("_Document")
 NUMBER_MAX = 2**63 - 1
 """The largest number that a database column holds; a larger one in a request is out of range."""
+
+
+def etag_of(caller: Caller, revision: int) -> str:
+    """Give the ETag (RFC 9110, section 8.8.3) of a list that changes with rules, users, `revision`, and who asks."""
+    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
+    return f'"{caller.snapshot.generation}-{revision}-{caller.user.number}{scope}"'
 
 
 class Body(BaseModel):
@@ -28,7 +36,8 @@ class Body(BaseModel):
     @classmethod
     def _is_unicode(cls, value: object) -> object:
         """Refuse half a surrogate pair, which JSON can write down and UTF-8 cannot (RFC 8259, section 8.2)."""
-        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        texts = value if isinstance(value, list) else [value]  # what is in an object is looked at there
+        if any(_HALF.search(text) for text in texts if isinstance(text, str)):
             raise PydanticCustomError("surrogate", "this is no Unicode text: half of a surrogate pair")
         return value
 

@@ -25,7 +25,7 @@ from privyseal.operations.sign import Signed, Words, sign, sign_batch
 from privyseal.operations.use_pin import Secret
 from privyseal.operations.verify import Verified, verify
 from privyseal.rest.documents import timestamp
-from privyseal.rest.marks import Answer, marked
+from privyseal.rest.marks import Answer, marked, with_length
 from privyseal.rest.mutual_tls import CERTIFICATE
 from privyseal.rest.problems import MEDIA_TYPE, Problem, problem_of
 from privyseal.rest.repeat import answer, document_bytes, repeat_of
@@ -226,7 +226,7 @@ def match(scope: Scope) -> Route | None:
 
 
 def has_other_method(scope: Scope) -> bool:
-    """Say whether this is a hot route's path with a method that it has not: the framework knows no such path."""
+    """Say whether this is a hot route's path with a method that it has not. They all have POST and no other."""
     return scope["method"] != "POST" and _match(scope) is not None
 
 
@@ -264,19 +264,19 @@ async def answer_to(appliance: Appliance, route: Route, scope: Scope, body: byte
     return (204, b"", []) if document is None else (200, _encode(document), [_JSON])
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Read a whole body.
+async def read_body(receive: Receive, most: int = BODY_MAX) -> bytes:
+    """Read a whole body of so many bytes at most.
 
     Raises:
-        BodyTooLargeError: above 4 MiB.
+        BodyTooLargeError: it is longer.
         BodyCutShortError: the client has gone. What it sent would be another request, perhaps a sensible one.
         UnavailableError: too many bodies are under way.
     """
     message: Message = await receive()
     body: bytes = message.get("body", b"")
-    if message["type"] != "http.disconnect" and not message.get("more_body", False) and len(body) <= BODY_MAX:
+    if message["type"] != "http.disconnect" and not message.get("more_body", False) and len(body) <= most:
         return body
-    with _Reading() as reading:
+    with _Reading(most) as reading:
         reading.take(message)
         while message.get("more_body", False):
             message = await receive()
@@ -289,9 +289,10 @@ class _Reading:
 
     at_once = 0
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.parts: list[bytes] = []
         self.length = 0
+        self._most = most
 
     def __enter__(self) -> Self:
         return self
@@ -306,10 +307,9 @@ class _Reading:
         self.parts.append(part)
         self.length += len(part)
         _Reading.at_once += len(part)
-        if self.length > BODY_MAX:
-            raise BodyTooLargeError(
-                f"a body has at most {BODY_MAX} bytes; hash large files yourself and send the digest"
-            )
+        if self.length > self._most:
+            hint = "; hash large files yourself and send the digest" if self._most == BODY_MAX else ""
+            raise BodyTooLargeError(f"a body has at most {self._most} bytes here{hint}")
         if _Reading.at_once > BODIES_MAX:
             raise UnavailableError("too many long requests at once; try again")
 
@@ -336,8 +336,7 @@ def _problem(problem: Problem) -> Answer:
 
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.start", "status": status, "headers": with_length(status, body, headers)})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -17,13 +17,15 @@ from privyseal.rest.protocol import JoinedProtocol
 HEAD_SECONDS = 10.0
 """From the first byte of a request, or from the handshake of a connection that says nothing, to its last field."""
 MESSAGE_SECONDS = 20.0
-"""From the first byte of a request to the last of its body."""
+"""From the first byte of a request to the last of its body; of an upload, from each piece to the next."""
 WRITE_SECONDS = 20.0
-"""So long may a client leave an answer where it is without taking any of it."""
+"""So long may the transport be full of an answer: from when its buffer has too much to when it has room again."""
 HEAD_BYTES = 32 * 1024
 FIELDS = 100
 MESSAGE_BYTES = 16 * 1024 * 1024
 """As sent, with the framing of chunks. What is beyond a body's own limit is answered and thrown away."""
+UPLOAD = "upload"
+"""In a request's state while its body, of any length, is taken piece by piece from somebody who may send it."""
 
 _MALFORMED = plain(400, "malformed-request", "This is no HTTP request that the appliance reads")
 _TOO_LONG = plain(431, "headers-too-large", "The request line and header fields are too long")
@@ -87,7 +89,7 @@ class LimitedProtocol(JoinedProtocol):
             return math.inf
         if self.timeout_keep_alive_task is not None:
             return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
-        if self.due < math.inf:
+        if self.due < math.inf and not self.pipeline:
             return self.begun
         return self.stuck - WRITE_SECONDS
 
@@ -95,6 +97,10 @@ class LimitedProtocol(JoinedProtocol):
         """End what has waited too long."""
         if now >= self.stuck:
             self.transport.abort()
+        elif self.pipeline or self.flow.read_paused:  # it is we who keep the client waiting
+            self.begun = now
+            if self.reading:
+                self._expect_the_rest()
         elif now >= self.due and self.reading:
             self._refuse(_TOO_SLOW)
         elif now >= self.due:  # an answer would be taken for that of a request that is just being sent
@@ -124,6 +130,8 @@ class LimitedProtocol(JoinedProtocol):
             raise ValueError("hosts")
 
     def _expect_the_rest(self) -> None:
+        if UPLOAD in self.scope["state"]:
+            self.begun, self.got = 0.0, 0
         self.begun = self.begun or self.loop.time()
         if self.cycle is not None and self.cycle.scope is self.scope:
             self.due = self.begun + MESSAGE_SECONDS
@@ -139,7 +147,8 @@ class LimitedProtocol(JoinedProtocol):
         if self.transport.is_closing():
             return
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started):
+        unanswered = cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started)
+        if unanswered and not self.pipeline:
             body = json.dumps(problem.document).encode()
             head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[problem.status] + head % (MEDIA_TYPE.encode(), len(body)) + body)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
@@ -20,6 +21,11 @@ def marked(problem: Mapping[str, Any]) -> dict[str, Any]:
     """Give a problem document with the request's id as its `instance` (RFC 9457, section 3.1.5)."""
     request = REQUEST.get()
     return {**problem, "instance": f"urn:privyseal:request:{request}"} if request else dict(problem)
+
+
+def with_length(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Give an answer's header fields with the body's length; a 204 has neither (RFC 9110, section 8.6)."""
+    return headers if status == HTTPStatus.NO_CONTENT else [*headers, (b"content-length", b"%d" % len(body))]
 
 
 class Front(Protocol):

@@ -4,8 +4,8 @@ What is not in the table becomes a plain 500 without a word of what happened.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from privyseal import errors
@@ -65,10 +65,15 @@ def problem_of(error: Exception) -> Problem:
     return Problem(status, document, _headers(error))
 
 
-def plain(status: int, name: str, title: str, detail: str | None = None) -> Problem:
+def plain(status: int, name: str, title: str) -> Problem:
     """Give a problem document that stands for no error of ours."""
-    document = {"type": _PREFIX + name, "title": title, "status": status}
-    return Problem(status, document | ({"detail": detail} if detail else {}), {})
+    return Problem(status, {"type": _PREFIX + name, "title": title, "status": status}, {})
+
+
+def other_method(allowed: Iterable[str]) -> Problem:
+    """Give the problem document for a path that has other methods: these (RFC 9110, section 15.5.6)."""
+    problem = plain(405, "method-not-allowed", "This path has other methods")
+    return replace(problem, headers={"Allow": ", ".join(allowed)})
 
 
 def _more(error: PrivysealError) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from privyseal.rest.marks import Direct
+from privyseal.rest.marks import Direct, with_length
 from privyseal.rest.mutual_tls import CERTIFICATE, fingerprint_of
 
 
@@ -79,9 +79,9 @@ class JoinedProtocol(HttpToolsProtocol):
             return
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        fields = b"".join(b"%s: %s\r\n" % field for field in headers)
+        fields = b"".join(b"%s: %s\r\n" % field for field in with_length(status, body, headers))
         bye = b"" if cycle.keep_alive else b"connection: close\r\n"
-        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (STATUS_LINE[status], fields, bye, len(body))
+        head = b"%b%b%b\r\n" % (STATUS_LINE[status], fields, bye)
         self.transport.write_now(head + body)  # type: ignore[attr-defined]  # what connection_made put there
         if not cycle.keep_alive:
             self.transport.close()

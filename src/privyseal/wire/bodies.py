@@ -2,6 +2,7 @@
 
 import enum
 import json
+from itertools import islice
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -12,6 +13,7 @@ from privyseal.wire.frames import Parameters
 
 DATA_MAX = 1024 * 1024
 BATCH_MAX = 1000
+_SHOWN = 64  # characters of the name of a field that there is not
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -170,6 +172,8 @@ def malformed(body: bytes) -> MalformedJSONError:
         return MalformedJSONError(f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}")
     except UnicodeDecodeError as error:
         return MalformedJSONError(f"not UTF-8 at byte {error.start}")
+    except ValueError:  # Python's limit, because reading them takes the square of their number
+        return MalformedJSONError("not JSON that is read here: a number has too many digits")
     except RecursionError:
         return MalformedJSONError("not JSON that is read here: it is nested too deeply")
     return MalformedJSONError("not JSON as RFC 8259 has it")
@@ -189,7 +193,8 @@ def _invalid(body: bytes, kind: type[_Body]) -> PrivysealError:
 
 def _all_errors(given: dict[str, Any], kind: type[_Body]) -> list[FieldError]:
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    errors = [FieldError(f"body.{name}", "there is no such field") for name in given if name not in fields]
+    unknown = islice((name for name in given if name not in fields), InvalidRequestError.MOST)
+    errors = [FieldError(f"body.{name[:_SHOWN]}", "there is no such field") for name in unknown]
     errors += [
         FieldError(f"body.{name}", "this field is missing")
         for name, field in fields.items()

@@ -33,6 +33,8 @@ _KNOWN_CRITICAL = frozenset(  # what OpenSSL knows of what a client's certificat
     }
 )
 _Name = frozenset[tuple[str, str]]
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What the library raises for parts of a certificate that it reads only when they are asked for; most share no base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def read_client_certificate(pem: str) -> ReadCertificate:
     try:
         _check(certificate)
         return _read(certificate)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (*UNREADABLE, TypeError) as error:
         raise _wrong("it is not a certificate as RFC 5280 has it") from error
 
 
@@ -89,7 +91,7 @@ def _only_one(pem: str) -> x509.Certificate:
         raise _wrong("send the certificate alone: the private key stays where it is")
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise _wrong("this holds no PEM certificate that can be read") from error
     if len(found) != 1:
         raise _wrong(f"there are {len(found)} certificates in it; give the client's own and no other")

@@ -6,8 +6,10 @@ label), as long as the RSA modulus; and the private key as PKCS #8 (DER) under t
 
 import os
 
-from cryptography.hazmat.primitives import hashes, keywrap, serialization
+from cryptography.hazmat.primitives import hashes, keywrap
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from privyseal.wire.primitives import read_public
 
 WRAPPING_BITS = 3072
 """The least that an RSA key must have to wrap another one."""
@@ -20,7 +22,7 @@ class UnwrapError(Exception):
 
 def load_wrapping_key(der: bytes) -> rsa.RSAPublicKey:
     """Read the public key that shall wrap; raises ValueError when it is no RSA key of 3072 bits or more."""
-    key = serialization.load_der_public_key(der)
+    key = read_public(der)
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < WRAPPING_BITS:
         raise ValueError(f"the wrapping key must be an RSA public key of {WRAPPING_BITS} bits or more")
     return key

@@ -15,14 +15,13 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,9})){1,16}")
 
 def checked(wanted: StoredObject) -> StoredObject:
     """Give an object that is what it says it is; raises InvalidRequestError with every field that is wrong."""
-    errors = [*_text_errors(wanted), *_value_errors(wanted)]
+    errors = [*_text_errors(wanted), *_id_errors(wanted), *_value_errors(wanted)]
     if wanted.oid is not None and not _OID.fullmatch(wanted.oid):
         errors.append(FieldError("body.oid", "an object identifier has numbers and dots"))
     if wanted.object_class is not ObjectClass.DATA and (wanted.application is not None or wanted.oid is not None):
         errors.append(FieldError("body.class", "application and oid are for data objects"))
     if errors:
         raise InvalidRequestError(*errors)
-    object_id(wanted.object_id or None)
     return wanted
 
 
@@ -35,6 +34,14 @@ def _text_errors(wanted: StoredObject) -> list[FieldError]:
     ]
 
 
+def _id_errors(wanted: StoredObject) -> tuple[FieldError, ...]:
+    try:
+        object_id(wanted.object_id or None)
+    except InvalidRequestError as error:
+        return error.errors
+    return ()
+
+
 def _value_errors(wanted: StoredObject) -> list[FieldError]:
     if len(wanted.value) > VALUE_MAX:
         return [FieldError("body.value", f"an object has at most {VALUE_MAX} bytes")]
@@ -43,7 +50,7 @@ def _value_errors(wanted: StoredObject) -> list[FieldError]:
             x509.load_der_x509_certificate(wanted.value)
         elif wanted.object_class is ObjectClass.PUBLIC_KEY:
             serialization.load_der_public_key(wanted.value)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         what = {ObjectClass.CERTIFICATE: "X.509 certificate", ObjectClass.PUBLIC_KEY: "SubjectPublicKeyInfo"}
         return [FieldError("body.value", f"this is no {what[wanted.object_class]} in DER")]
     return []

@@ -9,6 +9,7 @@ import msgspec
 from privyseal.errors import FieldError, InvalidRequestError
 from privyseal.model.keys import KeyType, Use
 from privyseal.model.mechanisms import Hash, Mechanism
+from privyseal.wire.bodies import DATA_MAX
 from privyseal.wire.encryption import rsa_room
 from privyseal.wire.frames import Parameters
 
@@ -139,6 +140,8 @@ def _errors(mechanism: Mechanism, use: Use, parameters: Parameters) -> list[Fiel
         errors.append(FieldError("body.length", f"1 to {DERIVED_MAX} bytes can be derived"))
     if mechanism is Mechanism.ECDH:
         errors += _ecdh_errors(parameters)
+    if len(parameters.aad) > DATA_MAX:
+        errors.append(FieldError("body.aad", f"at most {DATA_MAX} bytes go in here"))
     errors += [
         FieldError(f"body.{name}", f"at most {_SHARED_MAX} bytes go in here")
         for name in ("public_key", "shared_info", "salt", "info", "context", "label")

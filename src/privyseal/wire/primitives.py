@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from privyseal.errors import InvalidSignatureError
 from privyseal.model.keys import KeyType
@@ -52,9 +53,17 @@ _MU_LENGTH = 64
 _BY_LENGTH = {28: Hash.SHA_224, 32: Hash.SHA_256, 48: Hash.SHA_384, 64: Hash.SHA_512}
 
 
+def read_public(der: bytes) -> PublicKeyTypes:
+    """Read a SubjectPublicKeyInfo from elsewhere. Raises ValueError whatever is wrong with it."""
+    try:
+        return serialization.load_der_public_key(der)
+    except UnsupportedAlgorithm as error:  # an unknown curve or kind, which the library does not count as a wrong value
+        raise ValueError(str(error)) from error
+
+
 def load_public(der: bytes) -> PublicKey:
     """Read a SubjectPublicKeyInfo. Raises ValueError when it is none of the key types made here."""
-    key = serialization.load_der_public_key(der)
+    key = read_public(der)
     if not isinstance(key, PublicKey):
         raise ValueError(f"{type(key).__name__} is no key type of this appliance")  # noqa: TRY004 - as the loader does
     return key

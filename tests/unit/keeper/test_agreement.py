@@ -12,6 +12,7 @@ from privyseal.model.keys import KeyType
 from privyseal.model.mechanisms import Mechanism
 from privyseal.wire import encryption
 from privyseal.wire.frames import Parameters
+from support.client_certificates import CURVE, NO_CURVE
 from support.vectors import vectors
 
 ECDH = Mechanism.ECDH
@@ -45,6 +46,14 @@ def test_points_that_are_none(point: bytes) -> None:
     """Of no curve, on another one, or at infinity."""
     with pytest.raises(ValueError):  # noqa: PT011 - the library's words; callers turn all of them into one
         ecdh(ec.generate_private_key(ec.SECP256R1()), Parameters(public_key=point))
+
+
+def test_a_public_key_of_an_unknown_kind_is_none() -> None:
+    """The library has an exception of its own for it."""
+    spki = signing.make(KeyType.P256).public.replace(CURVE, NO_CURVE)
+    for key_type in (KeyType.P256, KeyType.X25519):
+        with pytest.raises(ValueError, match="not supported"):
+            signing.load(key_type, signing.make(key_type).secret).derive(ECDH, Parameters(public_key=spki))
 
 
 def test_kdf_of_x963() -> None:

@@ -1,9 +1,10 @@
 """Secrets on their way into a backup and out of it: into a new keeper, and beside the domain key of a running one."""
 
+import base64
 import os
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from privyseal.keeper import backups, sealing, slots
 from privyseal.keeper.domain import DamagedError, DomainKey, Secrets
 from privyseal.keeper.keyring import Keyring
 from privyseal.wire import frames
+from support.client_certificates import CURVE, NO_CURVE
 from support.keyring import code, generate, sign
 
 PASSPHRASE, SALT = "what opens the safe", b"s" * 16
@@ -21,6 +23,13 @@ FILE = b"f" * 32
 def pem(key: X25519PrivateKey | ed25519.Ed25519PrivateKey) -> str:
     """A private key as text."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def of_no_curve() -> str:
+    """A private key on a curve that there is not, as text."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()).replace(CURVE, NO_CURVE)
+    return f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(der).decode()}\n-----END PRIVATE KEY-----\n"
 
 
 def backed_up(ring: Keyring, rotating: str | None = None) -> frames.SealedBackup:
@@ -70,6 +79,7 @@ def test_a_passphrase_and_a_private_key_open_what_was_sealed_for_them() -> None:
         (pem(X25519PrivateKey.generate()), "does not open"),
         (pem(ed25519.Ed25519PrivateKey.generate()), "not of type X25519"),
         ("-----BEGIN PRIVATE KEY-----", "cannot be read"),
+        (of_no_curve(), "cannot be read"),
     ):
         with pytest.raises(DamagedError, match=said):
             backups.unseal(sealed, secret, b"")

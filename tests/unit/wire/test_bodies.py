@@ -102,3 +102,13 @@ def test_no_other_error(kind: Any, body: bytes) -> None:
 def test_json_that_is_nested_without_end() -> None:
     """Python's own reader gives up; the caller hears why."""
     assert "nested too deeply" in str(malformed(b"[" * 100_000))
+    assert "too many digits" in str(malformed(b"9" * 5000))
+
+
+def test_of_many_mistakes_some_are_named() -> None:
+    """Nobody has to know the sender for this answer to be made."""
+    body = b"{%b}" % b",".join(b'"%05d%b": 1' % (number, b"x" * 100) for number in range(1000))
+    with pytest.raises(InvalidRequestError) as error:
+        parse(body, LoginBody)
+    assert len(error.value.errors) == InvalidRequestError.MOST
+    assert max(len(one.field) for one in error.value.errors) < 80

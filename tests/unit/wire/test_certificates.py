@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from privyseal.errors import InvalidRequestError
 from privyseal.wire.certificates import PEM_MAX, SUBJECT_MAX, fingerprint, read_again, read_client_certificate
-from support.client_certificates import Made, make
+from support.client_certificates import CURVE, NO_CURVE, NO_VERSION, THIRD_VERSION, Made, make
 
 
 def usage(**given: bool) -> x509.KeyUsage:
@@ -24,6 +24,7 @@ def usage(**given: bool) -> x509.KeyUsage:
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+X400_NAME = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3002a300"))
 CA = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -96,19 +97,23 @@ def test_other_texts() -> None:
         (made.pem + "#" * PEM_MAX, "at most"),
         (made.pem.replace(body, body[::-1]), "no PEM certificate"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no PEM certificate"),
+        (made.altered(THIRD_VERSION, NO_VERSION), "no PEM certificate"),
     ):
         with pytest.raises(InvalidRequestError, match=words):
             read_client_certificate(text)
 
 
 def test_what_turns_out_wrong_when_it_is_looked_at() -> None:
-    """A certificate whose parts are read late: a key that is no point of its curve."""
+    """A certificate whose parts are read late: a key that is no point of its curve, names of a kind not read here."""
     made = make()
     point = made.key.public_key().public_numbers()
-    damaged = made.der.replace(point.y.to_bytes(32, "big"), bytes(32))
-    pem = Made(x509.load_der_x509_certificate(damaged), made.key).pem
-    with pytest.raises(InvalidRequestError, match="RFC 5280"):
-        read_client_certificate(pem)
+    for pem in (
+        made.altered(point.y.to_bytes(32, "big"), bytes(32)),
+        made.altered(CURVE, NO_CURVE),
+        make(extensions=[(X400_NAME, False)]).pem,
+    ):
+        with pytest.raises(InvalidRequestError, match="RFC 5280"):
+            read_client_certificate(pem)
 
 
 def test_unprintable_subjects_are_escaped() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privyseal.wire import keywrap
+from support.client_certificates import CURVE, NO_CURVE
 
 KEY, OTHER = (rsa.generate_private_key(65537, 3072) for _ in range(2))
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
@@ -63,3 +64,11 @@ def test_what_may_not_wrap(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) 
     der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(ValueError, match="3072 bits or more"):
         keywrap.load_wrapping_key(der)
+
+
+def test_a_key_of_an_unknown_kind_may_not_wrap() -> None:
+    """The library has an exception of its own for it."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ValueError, match="not supported"):
+        keywrap.load_wrapping_key(spki.replace(CURVE, NO_CURVE))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from privyseal.errors import InvalidRequestError
 from privyseal.model.objects import VALUE_MAX, ObjectClass, StoredObject
 from privyseal.wire.objects import checked
+from support.client_certificates import NO_VERSION, THIRD_VERSION
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -56,8 +57,9 @@ def test_what_is_right(object_class: ObjectClass, value: bytes, more: dict[str, 
         (ObjectClass.DATA, b"", {"application": "\n", "label": "x" * 129}, {"application", "label"}),
         (ObjectClass.PUBLIC_KEY, SPKI, {"oid": "1.2"}, {"class"}),
         (ObjectClass.DATA, b"", {"object_id": "AB"}, {"object_id"}),
+        (ObjectClass.CERTIFICATE, b"", {"object_id": "a", "label": "*"}, {"object_id", "label", "value"}),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_every_wrong_field_is_named(
     object_class: ObjectClass, value: bytes, more: dict[str, str], wrong: set[str]
@@ -66,6 +68,13 @@ def test_every_wrong_field_is_named(
     with pytest.raises(InvalidRequestError) as error:
         checked(made(object_class, value, **more))
     assert {one.field.removeprefix("body.") for one in error.value.errors} == wrong
+
+
+def test_a_certificate_of_a_version_that_there_is_not() -> None:
+    """The library has an exception of its own for it."""
+    value = certificate().replace(THIRD_VERSION, NO_VERSION)
+    with pytest.raises(InvalidRequestError, match=r"body\.value"):
+        checked(made(ObjectClass.CERTIFICATE, value))
 
 
 @given(value=st.binary(max_size=200), object_class=st.sampled_from([ObjectClass.CERTIFICATE, ObjectClass.PUBLIC_KEY]))

@@ -10,6 +10,7 @@ from privyseal.errors import InvalidRequestError
 from privyseal.model.keys import KeyType, Use
 from privyseal.model.mechanisms import Hash, Mechanism
 from privyseal.wire import parameters
+from privyseal.wire.bodies import DATA_MAX
 from privyseal.wire.frames import Parameters
 from privyseal.wire.parameters import Wanted, check_data, wanted
 
@@ -74,6 +75,7 @@ def fields(error: pytest.ExceptionInfo[InvalidRequestError]) -> set[str]:
         (AES, Use.ENCRYPT, None, {"hash": Hash.SHA_256, "label": b"x"}, {"hash", "label"}),
         (AES, Use.DECRYPT, None, {}, {"iv"}),
         (AES, Use.DECRYPT, None, {"iv": bytes(7), "tag_length": 17}, {"iv", "tag_length"}),
+        (AES, Use.ENCRYPT, None, {"aad": bytes(DATA_MAX + 1)}, {"aad"}),
         (AES, Use.ENCRYPT, Mechanism.AES_CBC, {"iv": bytes(15)}, {"iv"}),
         (AES, Use.ENCRYPT, Mechanism.AES_CTR, {"counter": 129}, {"counter"}),
         (KeyType.P256, Use.DERIVE, None, {"kdf": "x", "hash": Hash.SHA_256}, {"public_key", "kdf"}),

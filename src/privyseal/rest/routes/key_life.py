@@ -1,14 +1,12 @@
 """A key's life: label and tags, policy, versions, disable and enable, destroy and restore, import and export."""
 
 import base64
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from privyseal.model.keys import Key
 from privyseal.operations.change_policy import change_policy
 from privyseal.operations.destroy_key import destroy_now, restore_key, schedule_destruction
 from privyseal.operations.disable_key import set_disabled
@@ -19,7 +17,8 @@ from privyseal.operations.rotate_key import list_versions, rotate_key, set_rotat
 from privyseal.operations.update_key import Changes, update_key
 from privyseal.operations.use_pin import Secret
 from privyseal.rest.documents import key_document, timestamp
-from privyseal.rest.entrance import Body, Enter, Entrance
+from privyseal.rest.entrance import Body, Enter
+from privyseal.rest.key_answer import key_answer
 from privyseal.rest.policy import PolicyFields, revealed
 
 router = APIRouter(prefix="/cores/{core}", tags=["keys"])
@@ -91,31 +90,20 @@ class ExportRequest(Using):
     public_key: Base64
 
 
-async def _key(enter: Entrance, name: str, work: Callable[[Caller, Act], Awaitable[Key]]) -> dict[str, Any]:
-    """Carry out an operation that ends in a key, and write that key."""
-
-    async def carried_out(caller: Caller, act: Act) -> dict[str, Any]:
-        def document(key: Key) -> dict[str, Any]:
-            return key_document(caller, caller.snapshot.cores[key.core], key)
-
-        enter.describe(act, document)
-        return document(await work(caller, act))
-
-    return await enter(name, carried_out)
-
-
 @router.put("/keys/{key}")
 async def update(core: str, key: str, body: KeyChanges, enter: Enter) -> dict[str, Any]:
     """Change a key's label, tags and object id."""
     place, changes = (core, key), Changes(body.label, body.add_tags, body.remove_tags, body.object_id)
-    return await _key(enter, "key:update", lambda caller, act: update_key(enter.appliance, caller, act, place, changes))
+    return await key_answer(
+        enter, "key:update", lambda caller, act: update_key(enter.appliance, caller, act, place, changes)
+    )
 
 
 @router.put("/keys/{key}/policy")
 async def policy(core: str, key: str, body: PolicyChange, enter: Enter) -> dict[str, Any]:
     """Change a key's policy."""
     place, values, secret = (core, key), body.policy.values(), body.secret()
-    return await _key(
+    return await key_answer(
         enter, "key:policy", lambda caller, act: change_policy(enter.appliance, caller, act, place, values, secret)
     )
 
@@ -125,7 +113,7 @@ async def rotate(core: str, key: str, enter: Enter, body: Rotation | None = None
     """Make the next version of a key."""
     given = body or Rotation()
     place, secret, new_pin = (core, key), given.secret(), revealed(given.new_pin)
-    return await _key(
+    return await key_answer(
         enter, "key:rotate", lambda caller, act: rotate_key(enter.appliance, caller, act, place, secret, new_pin)
     )
 
@@ -134,7 +122,7 @@ async def rotate(core: str, key: str, enter: Enter, body: Rotation | None = None
 async def rotation(core: str, key: str, body: RotationSetting, enter: Enter) -> dict[str, Any]:
     """Say after how many days the appliance rotates a key by itself."""
     days = body.rotate_after
-    return await _key(
+    return await key_answer(
         enter, "key:rotate", lambda caller, act: set_rotation(enter.appliance, caller, act, (core, key), days)
     )
 
@@ -154,7 +142,7 @@ async def versions(core: str, key: str, enter: Enter) -> dict[str, Any]:
 async def disable(core: str, key: str, enter: Enter) -> dict[str, Any]:
     """Let a key refuse use until it is enabled."""
     place = (core, key)
-    return await _key(
+    return await key_answer(
         enter, "key:disable", lambda caller, act: set_disabled(enter.appliance, caller, act, place, disabled=True)
     )
 
@@ -163,7 +151,7 @@ async def disable(core: str, key: str, enter: Enter) -> dict[str, Any]:
 async def enable(core: str, key: str, enter: Enter) -> dict[str, Any]:
     """Let a key be used again."""
     place = (core, key)
-    return await _key(
+    return await key_answer(
         enter, "key:enable", lambda caller, act: set_disabled(enter.appliance, caller, act, place, disabled=False)
     )
 
@@ -177,7 +165,7 @@ async def delete(
     if now:
         await enter("key:destroy", lambda caller, act: destroy_now(enter.appliance, caller, act, place))
         return Response(status_code=204)
-    return await _key(
+    return await key_answer(
         enter, "key:destroy", lambda caller, act: schedule_destruction(enter.appliance, caller, act, place, days)
     )
 
@@ -185,7 +173,9 @@ async def delete(
 @router.post("/keys/{key}/restore")
 async def restore(core: str, key: str, enter: Enter) -> dict[str, Any]:
     """Take back a scheduled destruction."""
-    return await _key(enter, "key:restore", lambda caller, act: restore_key(enter.appliance, caller, act, (core, key)))
+    return await key_answer(
+        enter, "key:restore", lambda caller, act: restore_key(enter.appliance, caller, act, (core, key))
+    )
 
 
 @router.post("/import-key", status_code=201)
@@ -210,7 +200,7 @@ def _import_key(made: ImportKey) -> dict[str, str]:
 async def take_in(core: str, body: ImportedKey, enter: Enter) -> dict[str, Any]:
     """Take in a wrapped private key."""
     wanted = None if body.policy is None else body.policy.values()
-    return await _key(
+    return await key_answer(
         enter,
         "key:import",
         lambda caller, act: import_key(

@@ -1,5 +1,6 @@
 """Keys: generate, list, show, public half, URI, unlock. Signing is in `hot.py`, what changes a key in `key_life.py`."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -15,7 +16,8 @@ from privyseal.operations.list_keys import Filter, Page, list_keys
 from privyseal.operations.manage_cores import unlock_key
 from privyseal.operations.perform import Act, Caller
 from privyseal.rest.documents import key_document
-from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
+from privyseal.rest.entrance import NUMBER_MAX, Body, Enter, etag_of
+from privyseal.rest.key_answer import key_answer
 from privyseal.rest.policy import PolicyFields, revealed
 from privyseal.wire.primitives import pem
 from privyseal.wire.uri import key_uri
@@ -56,8 +58,7 @@ async def keys(
         return caller, await list_keys(enter.appliance, caller, act, core, where, cursor, limit)
 
     caller, page = await enter("key:list", work)
-    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
-    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}{scope}"'
+    etag = etag_of(caller, page.revision)
     if if_none_match == etag:
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag
@@ -69,18 +70,13 @@ async def generate(core: str, body: NewKey, enter: Enter) -> dict[str, Any]:
     """Generate a key."""
     pin, policy = revealed(body.pin), None if body.policy is None else body.policy.values()
 
-    async def work(caller: Caller, act: Act) -> dict[str, Any]:
-        def document(key: Key) -> dict[str, Any]:
-            return key_document(caller, caller.snapshot.cores[key.core], key)
-
-        enter.describe(act, document)
-        made = await generate_key(
+    def work(caller: Caller, act: Act) -> Awaitable[Key]:
+        return generate_key(
             enter.appliance, caller, act, core, body.label, body.type, pin, policy,
             tags=body.tags, object_id=body.object_id,
         )  # fmt: skip
-        return document(made)
 
-    return await enter("key:generate", work)
+    return await key_answer(enter, "key:generate", work)
 
 
 @router.get("/{key}")

@@ -17,7 +17,7 @@ from privyseal.operations.manage_objects import (
 )
 from privyseal.operations.perform import Act, Caller
 from privyseal.rest.documents import timestamp
-from privyseal.rest.entrance import NUMBER_MAX, Body, Enter
+from privyseal.rest.entrance import NUMBER_MAX, Body, Enter, etag_of
 from privyseal.rest.routes.key_life import Base64
 from privyseal.store.objects import Filter
 
@@ -81,8 +81,7 @@ async def objects(
         return caller, await list_objects(enter.appliance, caller, act, core, where, cursor, limit)
 
     caller, page = await enter("object:list", work)
-    scope = "" if caller.user.scope is None else f"-{caller.user.scope.credential}"
-    etag = f'"{caller.snapshot.generation}-{page.revision}-{caller.user.number}{scope}"'
+    etag = etag_of(caller, page.revision)
     if if_none_match == etag:
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import binascii
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request
@@ -18,6 +16,7 @@ from privyseal.operations.merge import Merged, merge_backup
 from privyseal.operations.perform import Act, Caller
 from privyseal.rest.documents import merged_document
 from privyseal.rest.entrance import Enter
+from privyseal.rest.limits import UPLOAD
 from privyseal.rest.routes.backup import MEDIA_TYPE
 
 router = APIRouter(tags=["backup"])
@@ -35,7 +34,8 @@ _SECRET = {
 @router.post("/restore", openapi_extra={"requestBody": _BODY, "parameters": [_SECRET]})
 async def merge(request: Request, enter: Enter, *, dry_run: bool = False) -> dict[str, Any]:
     """Put back what a backup of this appliance has and it has not; with `dry_run` say what that would be."""
-    async with _spool(request) as spool:
+    with tempfile.TemporaryFile() as file:
+        spool = Spool(request, file)
 
         async def work(caller: Caller, act: Act) -> Merged:
             require_role(caller, Operation.APPLIANCE_MANAGE)
@@ -45,8 +45,8 @@ async def merge(request: Request, enter: Enter, *, dry_run: bool = False) -> dic
         return merged_document(await enter("appliance:merge", work))
 
 
-class _Spool:
-    """The body in a file without a name, taken once the caller is known; a second try finds it there."""
+class Spool:
+    """The body in a file without a name, of any length, taken once the caller is known; a second try finds it there."""
 
     def __init__(self, request: Request, file: BinaryIO) -> None:
         self._request = request
@@ -61,6 +61,8 @@ class _Spool:
         return self._file
 
     async def _take(self) -> None:
+        state = self._request.scope["state"]
+        state[UPLOAD] = True
         try:
             async for piece in self._request.stream():
                 await asyncio.to_thread(self._file.write, piece)
@@ -68,12 +70,8 @@ class _Spool:
             raise InvalidBackupError("the connection was cut before the end of the file") from error
         except OSError as error:
             raise UnavailableError(f"there is no room for the file: {error.strerror}") from error
-
-
-@asynccontextmanager
-async def _spool(request: Request) -> AsyncIterator[_Spool]:
-    with tempfile.TemporaryFile() as file:
-        yield _Spool(request, file)
+        finally:
+            del state[UPLOAD]
 
 
 def _secret(request: Request) -> str:

@@ -1,6 +1,7 @@
 """Keys under other keys of the appliance: wrap and unwrap."""
 
 import base64
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,8 +12,8 @@ from privyseal.model.mechanisms import Hash, Mechanism
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.unwrap_key import NewKey, unwrap_key
 from privyseal.operations.wrap_key import Wrapped, wrap_key
-from privyseal.rest.documents import key_document
 from privyseal.rest.entrance import Enter
+from privyseal.rest.key_answer import key_answer
 from privyseal.rest.policy import PolicyFields, revealed
 from privyseal.rest.routes.key_life import Base64, Using
 
@@ -78,15 +79,9 @@ async def unwrap(core: str, key: str, body: UnwrapRequest, enter: Enter) -> dict
     """Unwrap a key, which is kept from then on."""
     place, secret = (core, key), body.secret()
 
-    async def work(caller: Caller, act: Act) -> dict[str, Any]:
-        def document(made: Key) -> dict[str, Any]:
-            return key_document(caller, caller.snapshot.cores[made.core], made)
-
-        enter.describe(act, document)
-        return document(
-            await unwrap_key(
-                enter.appliance, caller, act, place, body.wrapped, body.mechanism, body.given(), secret, new=body.new()
-            )
+    def work(caller: Caller, act: Act) -> Awaitable[Key]:
+        return unwrap_key(
+            enter.appliance, caller, act, place, body.wrapped, body.mechanism, body.given(), secret, new=body.new()
         )
 
-    return await enter("key:unwrap", work)
+    return await key_answer(enter, "key:unwrap", work)
