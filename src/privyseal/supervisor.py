@@ -109,7 +109,6 @@ class Supervisor:
 
     def _open_or_provision(self) -> bool:
         """Say whether the appliance is operational; if not, somebody has to come."""
-        require_whole(self.store, self.place)
         if not is_provisioned(self.store):
             if not self.options.provision:
                 _say("unprovisioned: type `privyseal provision`")
@@ -333,17 +332,18 @@ def _prepare(options: Options, reread: Reread, stack: contextlib.ExitStack) -> S
     store = Store(database_url(options))
     stack.callback(store.close)
     store.migrate()
+    keeper_path = _keeper_path(options.data, stack)
+    place = Place(options.data, keeper_path, options.key_file)
+    require_whole(store, place)  # before anything is made here, or read that a restore has left half written
     settle(store)
     tls = TLSFiles(options.data / "tls")
     tls.prepare(_extra_names(options))
     listener = stack.enter_context(_listen(options.host, options.port))
-    keeper_path = _keeper_path(options.data, stack)
     keeper_listener = stack.enter_context(_listen_unix(keeper_path))
     shared = make_file(options.workers + 1)  # the first region is the supervisor's own
     bell = make_bell()
     for descriptor in (shared, bell):
         stack.callback(os.close, descriptor)
-    place = Place(options.data, keeper_path, options.key_file)
     return Supervisor(options, reread, place, store, tls, listener, keeper_listener, shared, bell, Metrics(shared))
 
 
