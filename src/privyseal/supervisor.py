@@ -346,7 +346,7 @@ def _prepare(options: Options, reread: Reread, stack: contextlib.ExitStack) -> S
     store.migrate()
     keeper_path = _keeper_path(options.data, stack)
     place = Place(options.data, keeper_path, options.key_file)
-    require_whole(store, place)  # before anything is made that a restore would not make
+    require_whole(store, place)  # before anything is made here, or read that a restore has left half written
     settle(store)
     tls = TLSFiles(options.data / "tls")
     tls.prepare(_extra_names(options))

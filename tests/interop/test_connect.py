@@ -23,8 +23,11 @@ LAYERED = ("/etc", "/usr/local/lib")
 LAYERS = """\
 mount -t tmpfs layers "$LAYERS"
 for folder in {folders}; do
-    mkdir -p "$LAYERS/upper$folder" "$LAYERS/work$folder"
-    mount -t overlay overlay -o "lowerdir=$folder,upperdir=$LAYERS/upper$folder,workdir=$LAYERS/work$folder" $folder
+    mkdir -p "$LAYERS/upper$folder" "$LAYERS/work$folder" "$LAYERS/lower$folder"
+    cp -a $folder/. "$LAYERS/lower$folder" || true  # a copy: other tests put files of theirs into /etc meanwhile
+    rm -f "$LAYERS/lower$folder"/pkcs11/modules/privyseal-test-*
+    mount -t overlay overlay \\
+        -o "lowerdir=$LAYERS/lower$folder,upperdir=$LAYERS/upper$folder,workdir=$LAYERS/work$folder" $folder
 done
 """
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -70,7 +70,7 @@ def test_the_demo_ends_in_verified_ok(tmp_path: Path) -> None:
     log = tmp_path / "demo.log"
     demo = Process([ROOT / "scripts" / "demo"], environment={**base_environment(), "TMPDIR": str(tmp_path)}, log=log)
     try:
-        status = demo.wait(seconds=120)
+        status = demo.wait(seconds=600)
     finally:
         demo.stop()
     output = log.read_text()
