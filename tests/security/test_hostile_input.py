@@ -91,7 +91,7 @@ def test_texts_that_are_odd(target: Appliance, text: str) -> None:
 )
 @pytest.mark.parametrize("user", ["alice", "bob", "admin"])
 def test_names_in_paths_that_are_odd(target: Appliance, name: str, user: str) -> None:
-    """404 or 403 with an event, whatever the name of core or key is."""
+    """404 or 403 with an event, whatever the name of core or key is; 422 for a search that no database could do."""
     for method, path in (
         ("POST", f"/cores/1/keys/{name}/sign"),
         ("GET", f"/cores/1/keys/{name}"),
@@ -103,7 +103,9 @@ def test_names_in_paths_that_are_odd(target: Appliance, name: str, user: str) ->
     ):
         body = {"POST": {"pin": PIN} | ({"digest": "AAAA"} if path.endswith("sign") else {})}.get(method)
         answer = target.api(method, path, body, user=user, check=False)
-        if answer.status_code != 200:  # a listing by a label that is not there is empty
+        if "?" in path and "%00" in name:  # no text that the appliance knows has one
+            problem(answer, 422)
+        elif answer.status_code != 200:  # a listing by a label that is not there is empty
             problem(answer, 403, 404)
         assert "\x1b" not in answer.text
 

@@ -257,7 +257,7 @@ def trickle(start: bytes, drop: bytes) -> Callable[[ssl.SSLSocket], None]:
 
 def greedy(connection: ssl.SSLSocket) -> None:
     """Ask for megabytes and take none of them."""
-    connection.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 400)
+    connection.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 64)
     time.sleep(MESSAGE_SECONDS + 8)
 
 

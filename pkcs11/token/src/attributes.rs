@@ -177,7 +177,7 @@ impl Template {
     /// an id that no key can have.
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
-        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || std::str::from_utf8(label).is_err());
+        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || label.contains(&0) || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
         let id = self.wanted(CKA_ID).is_some_and(|id| !ID_LENGTHS.contains(&id.len()));
@@ -266,6 +266,12 @@ mod tests {
         let of_sessions = Template::new(vec![(CKA_TOKEN, truth(false))]);
         assert!(certificates.is_hopeless() && of_sessions.is_hopeless());
         assert!(!Template::default().is_hopeless());
+    }
+
+    #[test]
+    fn a_search_for_a_label_that_no_key_can_have_asks_nobody() {
+        let hopeless = |label: &[u8]| Template::new(vec![(CKA_LABEL, label.to_vec())]).is_hopeless();
+        assert_eq!([&b""[..], b"a\0b", b"\xff", b"ab"].map(hopeless), [true, true, true, false]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ from privyseal.operations.conclude import Done, conclude
 from privyseal.operations.count_uses import counter_of
 from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.wire import frames, parameters
 from privyseal.wire.bodies import DATA_MAX
 from privyseal.wire.parameters import Wanted
@@ -75,7 +75,7 @@ async def apply(
     sent = _with_iv(wish)
     counter = await counter_of(appliance, caller, act, known)
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Apply:
+    def request(proof: Proof) -> frames.Apply:
         return frames.Apply(
             known.seal, caller.user.name, known.key.core, wish.use.value, wish.mechanism.value, sent, data, proof, None,
             counter,

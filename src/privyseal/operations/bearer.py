@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from time import time
 
 from privyseal.access.tokens import check_form, fits, id_of
@@ -17,7 +16,7 @@ from privyseal.model.access import User
 from privyseal.model.credentials import Credential, KnownCredential
 from privyseal.store import credentials
 from privyseal.store.store import Store
-from privyseal.store.times import now, to_micros
+from privyseal.store.times import now, to_micros, words
 
 _HOUR = 3600
 _log = logging.getLogger("privyseal.credentials")
@@ -55,11 +54,11 @@ def standing(known: KnownCredential) -> User:
     credential = known.credential
     if credential.revoked is not None:
         raise UnauthenticatedError(
-            f"credential {credential.id} was revoked on {_date(credential.revoked)}; ask for a new one"
+            f"credential {credential.id} was revoked on {words(credential.revoked)}; ask for a new one"
         )
     if time() >= credential.expires.timestamp():
         raise UnauthenticatedError(
-            f"credential {credential.id} expired on {_date(credential.expires)}; "
+            f"credential {credential.id} expired on {words(credential.expires)}; "
             "`privyseal credential create` makes a new one"
         )
     return known.user
@@ -72,10 +71,6 @@ def refuse(token: str) -> UnauthenticatedError:
     except UnauthenticatedError as error:
         return error
     return UnauthenticatedError("the credential is not right")
-
-
-def _date(time_: datetime) -> str:
-    return f"{time_:%Y-%m-%d %H:%M UTC}"
 
 
 def _write(store: Store, id_: str) -> None:

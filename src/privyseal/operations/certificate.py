@@ -4,12 +4,10 @@ A removal moves the generation, so no worker lets a removed certificate in after
 with credentials, a worker that has not read the change yet cannot record what it did.
 """
 
-from datetime import datetime
-
 from privyseal.errors import UnauthenticatedError
 from privyseal.model.access import User
 from privyseal.model.certificates import KnownCertificate
-from privyseal.store.times import now
+from privyseal.store.times import now, words
 
 
 def valid(known: KnownCertificate) -> User:
@@ -19,9 +17,9 @@ def valid(known: KnownCertificate) -> User:
         case "active":
             return known.user
         case "expired":
-            ended = f"expired on {_date(certificate.not_after)}; have a new one registered"
+            ended = f"expired on {words(certificate.not_after)}; have a new one registered"
         case _:
-            ended = f"is not valid before {_date(certificate.not_before)}"
+            ended = f"is not valid before {words(certificate.not_before)}"
     raise UnauthenticatedError(f"certificate sha256:{certificate.fingerprint} {ended}")
 
 
@@ -31,7 +29,3 @@ def unregistered(fingerprint: str) -> UnauthenticatedError:
         f"certificate sha256:{fingerprint} is registered for nobody; "
         "an administrator types `privyseal user certificate add NAME FILE`"
     )
-
-
-def _date(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M UTC}"

@@ -19,7 +19,7 @@ from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import require_unscheduled
 from privyseal.operations.manage import change
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.store import key_life
 from privyseal.wire import frames, policies
 
@@ -43,7 +43,7 @@ async def change_policy(
         raise InvalidRequestError.of("policy.mechanisms", "name one or more; disable a key that nobody shall use")
     counter = await kept_counter(appliance, caller, known)
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.ChangePolicy:
+    def request(proof: Proof) -> frames.ChangePolicy:
         return frames.ChangePolicy(caller.user.name, known.key.core, proof, known.record, policy, counter)
 
     answer = await use(appliance, caller, known, secret, request, frames.PolicyChanged)

@@ -10,7 +10,7 @@ from privyseal.operations.approve import Wanted, approved, record
 from privyseal.operations.find_key import find_key
 from privyseal.operations.find_version import require_usable
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.wire import frames
 
 
@@ -39,7 +39,7 @@ async def export_key(
     quorum = caller.snapshot.quorum(act.operation, act.core, act.key)
     approval = await approved(appliance, caller, act, quorum, Wanted((reason,), reason))
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Export:
+    def request(proof: Proof) -> frames.Export:
         return frames.Export(caller.user.name, known.key.core, proof, known.record, public_key)
 
     answer = await use(appliance, caller, known, secret, request, frames.Exported)

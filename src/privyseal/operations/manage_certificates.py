@@ -14,7 +14,7 @@ from privyseal.operations.manage import change, require_role
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.require_person import require_person
 from privyseal.store import client_certificates
-from privyseal.store.times import now
+from privyseal.store.times import now, words
 from privyseal.wire.certificates import ReadCertificate, fingerprint, read_again, read_client_certificate
 
 
@@ -25,7 +25,7 @@ async def add_certificate(appliance: Appliance, caller: Caller, act: Act, user: 
     read = read_client_certificate(pem)
     made = ClientCertificate(read.fingerprint, user, read.subject, read.not_before, read.not_after, now())
     if made.state(made.created) == "expired":
-        raise InvalidRequestError.of("certificate", f"it expired on {read.not_after:%Y-%m-%d %H:%M UTC}")
+        raise InvalidRequestError.of("certificate", f"it expired on {words(read.not_after)}")
 
     def work(connection: Connection) -> ClientCertificate:
         _require_room(client_certificates.every(connection), made)
@@ -85,5 +85,5 @@ def _require_no_confusion(others: dict[str, bytes], made: ReadCertificate) -> No
 
 
 def _words(made: ClientCertificate) -> str:
-    until = f"{made.not_after:%Y-%m-%d %H:%M UTC}"
+    until = words(made.not_after)
     return f"certificate sha256:{made.fingerprint} ({made.subject}) of user '{made.user}', until {until}"

@@ -14,7 +14,7 @@ from privyseal.operations.generate_key import public_half
 from privyseal.operations.look import look
 from privyseal.operations.manage import change
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.store import key_life
 from privyseal.store.times import now
 from privyseal.wire import frames, names
@@ -40,7 +40,7 @@ async def rotate_key(
         _check_rotation(known.key.rotate_after, has_pin=True)
     salt = caller.snapshot.cores[known.key.core].pin_salt
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Rotate:
+    def request(proof: Proof) -> frames.Rotate:
         return frames.Rotate(caller.user.name, known.key.core, proof, known.record, new_pin, salt)
 
     made = await use(appliance, caller, known, secret, request, frames.Generated)

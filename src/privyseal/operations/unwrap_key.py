@@ -21,7 +21,7 @@ from privyseal.operations.conclude import Done, conclude
 from privyseal.operations.count_uses import counter_of
 from privyseal.operations.generate_key import Named, add, made_key, place_for, public_half, words_of
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.wire import frames, names, parameters, policies
 from privyseal.wire.parameters import Wanted
 
@@ -118,7 +118,7 @@ def _request(
 ) -> Any:
     key_id = os.urandom(8).hex()
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Unwrap:
+    def request(proof: Proof) -> frames.Unwrap:
         return frames.Unwrap(
             caller.user.name, core.number, proof, known.record, wrapped, wish.mechanism.value, wish.parameters,
             key_id, new.type.value, new.pin, core.pin_salt, policy, counter,

@@ -18,7 +18,8 @@ from privyseal.store.store import Store
 from privyseal.wire import frames, names
 
 _Answer = TypeVar("_Answer", bound=frames.Answer)
-_Proof: TypeAlias = frames.PINProof | frames.TicketProof | None
+Proof: TypeAlias = frames.PINProof | frames.TicketProof | None
+"""What the keeper opens a key with."""
 _Using: TypeAlias = (
     frames.Sign | frames.Apply | frames.ChangePolicy | frames.Rotate | frames.Export | frames.Wrap | frames.Unwrap
 )
@@ -60,7 +61,7 @@ async def signatures(
         counter: the sealed count of uses, for a key that has one.
     """
 
-    def request(proof: _Proof) -> frames.Sign:
+    def request(proof: Proof) -> frames.Sign:
         return _sign(caller, known, scheme, inputs, proof, data=data, counter=counter)
 
     return await use(appliance, caller, known, secret, request, frames.Signatures)
@@ -71,7 +72,7 @@ async def use(
     caller: Caller,
     known: KnownKey,
     secret: Secret,
-    request: Callable[[_Proof], _Using],
+    request: Callable[[Proof], _Using],
     expected: type[_Answer],
     also: KnownKey | None = None,
 ) -> _Answer:
@@ -155,7 +156,7 @@ def _sign(
     known: KnownKey,
     scheme: Scheme,
     inputs: tuple[bytes, ...],
-    proof: _Proof,
+    proof: Proof,
     *,
     data: bool,
     counter: bytes | None,

@@ -19,7 +19,7 @@ from privyseal.operations.find_key import decide_about
 from privyseal.operations.find_version import find_version, require_usable
 from privyseal.operations.perform import Act, Caller
 from privyseal.operations.sign import Words, given_input
-from privyseal.operations.use_pin import NO_SECRET, Secret, use
+from privyseal.operations.use_pin import NO_SECRET, Proof, Secret, use
 from privyseal.wire import frames, parameters, primitives
 
 
@@ -86,7 +86,7 @@ async def _verify_mac(
     sent = frames.Parameters(hash=hash_, length=scheme.length)
     counter = await counter_of(appliance, caller, act, known)
 
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Apply:
+    def request(proof: Proof) -> frames.Apply:
         return frames.Apply(
             known.seal, caller.user.name, known.key.core, parameters.VERIFY, scheme.mechanism.value, sent, data, proof,
             None, counter, mac,

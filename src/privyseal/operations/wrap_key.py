@@ -15,7 +15,7 @@ from privyseal.operations.apply import approvals_for, event_of, usable
 from privyseal.operations.conclude import Done, conclude
 from privyseal.operations.count_uses import counter_of
 from privyseal.operations.perform import Act, Caller
-from privyseal.operations.use_pin import Secret, use
+from privyseal.operations.use_pin import Proof, Secret, use
 from privyseal.wire import frames, parameters
 from privyseal.wire.parameters import Wanted
 
@@ -71,7 +71,7 @@ async def wrap_key(
 
 
 def _request(caller: Caller, known: KnownKey, wrapped: KnownKey, wish: Wanted, counter: bytes | None) -> Any:
-    def request(proof: frames.PINProof | frames.TicketProof | None) -> frames.Wrap:
+    def request(proof: Proof) -> frames.Wrap:
         return frames.Wrap(
             caller.user.name, known.key.core, proof, known.record, wrapped.record, wish.mechanism.value,
             wish.parameters, counter,

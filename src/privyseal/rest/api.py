@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -53,6 +54,7 @@ from privyseal.rest.routes import (
 from privyseal.wire.bodies import malformed
 
 PREFIX = "/api/v1"
+_log = logging.getLogger("privyseal.worker")
 _STREAMS = frozenset({f"{PREFIX}/backup"})  # too long to be kept; whoever asks again gets a new one
 _UPLOADS = frozenset({f"{PREFIX}/restore"})  # read piece by piece, once it is known who sends it
 _OPEN = frozenset(
@@ -152,10 +154,14 @@ class _Front:
                 await send(message)
 
     async def _keep(self, repeat: Repeat, sent: Sent) -> None:
-        """Keep the answer of a change that did not keep it itself."""
+        """Keep the answer of a change that did not keep it itself; the client hears of the change either way."""
         body = sent.keepable(repeat)
-        if body is not None:
+        if body is None:
+            return
+        try:
             await asyncio.to_thread(keep_after, self._appliance.store, repeat, body)
+        except UnavailableError as error:
+            _log.error("an answer was not kept, so the same request would be carried out again: %s", error)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False

@@ -24,6 +24,8 @@ HEAD_BYTES = 32 * 1024
 FIELDS = 100
 MESSAGE_BYTES = 16 * 1024 * 1024
 """As sent, with the framing of chunks. What is beyond a body's own limit is answered and thrown away."""
+PIPELINED = 64
+"""Requests that wait for the answer before them; ten thousand fit into one segment."""
 UPLOAD = "upload"
 """In a request's state while its body, of any length, is taken piece by piece from somebody who may send it."""
 
@@ -62,11 +64,17 @@ class LimitedProtocol(JoinedProtocol):
         self.reading, self.begun = True, 0.0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field, and no trailer field: nobody looks for those, and they would pile up."""
+        if not self._has_head():
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Refuse what is no clear request; trailer fields, which nobody looks for, become none of its header fields."""
+        """Refuse what is no clear request, and too many of them at once."""
         self._check_head()
         super().on_headers_complete()
-        self.headers = []
+        if len(self.pipeline) > PIPELINED:
+            raise ValueError("pipeline")
 
     def on_message_complete(self) -> None:
         """End the waiting, and count anew."""
@@ -126,14 +134,18 @@ class LimitedProtocol(JoinedProtocol):
         if length > HEAD_BYTES or len(self.headers) > FIELDS:
             self.refusal = _TOO_LONG
             raise ValueError("length")
-        if hosts > 1:  # RFC 9112, section 3.2
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
             raise ValueError("hosts")
+
+    def _has_head(self) -> bool:
+        """Say whether the head of the request that is being read is complete."""
+        return self.cycle is not None and self.cycle.scope is self.scope
 
     def _expect_the_rest(self) -> None:
         if UPLOAD in self.scope["state"]:
             self.begun, self.got = 0.0, 0
         self.begun = self.begun or self.loop.time()
-        if self.cycle is not None and self.cycle.scope is self.scope:
+        if self._has_head():
             self.due = self.begun + MESSAGE_SECONDS
             if self.got > MESSAGE_BYTES:
                 self.transport.abort()

@@ -24,3 +24,8 @@ def to_micros(time: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """Read a time."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def words(time: datetime) -> str:
+    """Say a time to people, to the minute."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M UTC}"

@@ -6,7 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from privyseal.errors import UnavailableError
+from privyseal.operations.repeat import Repeat
 from privyseal.rest import api
+from privyseal.rest.repeat import Sent
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/cores"), ("POST", "/cores/1/login"), ("GET", "/info")])
@@ -29,3 +32,25 @@ def test_a_failure_inside_is_told_without_detail(method: str, path: str, caplog:
     }
     assert "unexpected AttributeError" in caplog.text
     assert "12345678" not in caplog.text
+
+
+def test_an_answer_that_cannot_be_kept_is_still_given(caplog: pytest.LogCaptureFixture) -> None:
+    """What was done is done: with an error instead the client would ask again, and it would be done again."""
+
+    class Gone:
+        store: Any
+
+        def write(self) -> None:
+            raise UnavailableError("the database is gone")
+
+    async def nowhere(_: object) -> None:
+        pass
+
+    gone = Gone()
+    gone.store = gone
+    there: Any = gone
+    sent = Sent(nowhere)
+    sent.messages = [{"type": "http.response.start", "status": 201}, {"type": "http.response.body", "body": b"{}"}]
+    repeat = Repeat(b"a-random-text-of-a-test", "content", look_first=True, id="id")
+    asyncio.run(api._Front(api.framework(), there)._keep(repeat, sent))
+    assert "an answer was not kept" in caplog.text

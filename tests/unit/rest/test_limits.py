@@ -217,3 +217,48 @@ def test_nonsense_behind_a_waiting_request_answers_nobody(run: Callable[..., Non
         assert await asyncio.wait_for(ended(streams), 5) == b""
 
     run(work)
+
+
+def test_trailer_fields_are_kept_by_nobody(run: Callable[..., None]) -> None:
+    """However many there are: a whole message's length of them would take thirty times that in memory."""
+
+    async def work(place: Place, streams: Streams) -> None:
+        head = b"POST /other HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        streams[1].write(head + b"0\r\n" + b"x: y\r\n" * 300)
+        await asyncio.sleep(SECONDS / 3)
+        [connection] = place.connections
+        assert isinstance(connection, LimitedProtocol)
+        assert len(connection.headers) == len(connection.scope["headers"]) == 2
+        streams[1].write(b"\r\n")
+        assert (await streams[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+    run(work)
+
+
+def test_few_requests_wait_for_the_answers_before_them(run: Callable[..., None]) -> None:
+    """Ten thousand fit into one segment. Some are answered in turn, and with more the connection ends."""
+
+    async def work(place: Place, streams: Streams) -> None:
+        streams[1].write(GET % b"slow" * (limits.PIPELINED + 2))
+        assert await asyncio.wait_for(ended(streams), 5) == b""
+        place.may_answer.set()
+        fewer = await place.connect()
+        last = b"GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        fewer[1].write(GET % b"slow" * limits.PIPELINED + last)
+        assert (await asyncio.wait_for(ended(fewer), 5)).count(b"HTTP/1.1 200 ") == limits.PIPELINED + 1
+
+    run(work)
+
+
+def test_a_request_says_to_whom_it_goes(run: Callable[..., None]) -> None:
+    """RFC 9112, section 3.2: with HTTP/1.1 there is one Host field; HTTP/1.0 knows none."""
+
+    async def work(place: Place, streams: Streams) -> None:
+        streams[1].write(b"GET /other HTTP/1.0\r\n\r\n")
+        assert (await ended(streams)).startswith(b"HTTP/1.1 200 ")
+        for hosts in (b"", b"Host: a\r\nHost: a\r\n"):
+            other = await place.connect()
+            other[1].write(b"GET /other HTTP/1.1\r\n%b\r\n" % hosts)
+            assert (await ended(other)).startswith(b"HTTP/1.1 400 ")
+
+    run(work)
