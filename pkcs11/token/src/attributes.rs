@@ -177,7 +177,9 @@ impl Template {
     /// an id that no key can have.
     pub fn is_hopeless(&self) -> bool {
         let classes = [Class::Public, Class::Private].map(|class| ulong(class.code()));
-        let label = self.wanted(CKA_LABEL).is_some_and(|label| label.is_empty() || label.contains(&0) || std::str::from_utf8(label).is_err());
+        let label = self
+            .wanted(CKA_LABEL)
+            .is_some_and(|label| label.is_empty() || label.contains(&0) || std::str::from_utf8(label).is_err());
         let class = self.wanted(CKA_CLASS).is_some_and(|class| !classes.iter().any(|known| known == class));
         let token = self.wanted(CKA_TOKEN).is_some_and(|token| token == [CK_FALSE]);
         let id = self.wanted(CKA_ID).is_some_and(|id| !ID_LENGTHS.contains(&id.len()));
