@@ -1,4 +1,4 @@
-"""The appliance under a running systemd, installed word for word as the guide for production says.
+"""The appliance under a running systemd: unit and credential are installed word for word as the guide says.
 
 This machine's systemd boots again, in namespaces and over a layer of its own; see `boot.sh` beside this file.
 """
@@ -106,7 +106,7 @@ def running(machine: Machine, module: str) -> str:
 
 
 def test_as_the_guide_says(machine: Machine) -> None:
-    """Installed, unlocked by the credential, signing; reloaded, mended and started again by systemd; ended cleanly."""
+    """Installed, unlocked by the credential, signing; the key lies nowhere else."""
     installing = [line for line in commands("Install").splitlines() if line.startswith("install ")]
     assert len(installing) == 4
     machine.run("cd /opt/tree\n" + "\n".join(installing))

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from privyseal.audit import tree
-from privyseal.model.event import Event
+from privyseal.model.event import MADE, Event
 from privyseal.wire import notes
 from privyseal.wire.notes import Checkpoint, NoteError, VerifierKey
 
@@ -29,7 +29,6 @@ FIELDS = ("number", *Event.__struct_fields__)
 _FINDINGS = 100  # more than that say no more
 _OUT_OF_ORDER = 100_000  # signatures of one keeper between its smallest missing number and the newest
 _ON_THE_WAY = 10_000  # signatures between a missing number and the last of its run; more are never on their way
-MADE = ("key:generate", "key:import", "key:rotate")  # their input is the SHA-256 of the public half
 _DONE, _WITHHELD = "done", "withheld"
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO
 
 from privyseal.keeper.hardening import harden_keeper
@@ -130,13 +131,10 @@ class Connection:
             ready = self._keyring.ready(request)
         except Exception as error:  # noqa: BLE001 - it becomes a refusal without detail
             self.send([(number, refusal(error))])
-            return
-        signed, by = self._keyring.signed, (request.user, self._worker)
-
-        def count(ready: Ready, values: Sequence[bytes]) -> Answer:
-            return signed(ready, values, by)
-
-        Batch(ready, self._pools, count, lambda answer: self.send([(number, answer)])).start()
+        else:
+            by = (request.user, self._worker)
+            count = partial(self._keyring.signed, by=by)
+            Batch(ready, self._pools, count, lambda answer: self.send([(number, answer)])).start()
 
     def send(self, messages: list[tuple[int, Answer]]) -> None:
         """Send answers in one frame."""

@@ -44,6 +44,9 @@ class Event(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     use: int | None = None
 
 
+MADE = ("key:generate", "key:import", "key:rotate")
+"""Operations whose events have as `input` the SHA-256 of the public half that a key got, where it has one."""
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -110,8 +110,8 @@ async def _about_key(appliance: Appliance, asker: Caller, operation: Operation, 
     rules = asker.snapshot.rules_of(asker.user, core)
     if operation.value.startswith("object:"):  # they have a label and nothing else that a rule could go by
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
-    key = await read_key(appliance, core, question.key)
-    if key is None:
+    key, is_it = await read_key(appliance, core, question.key)
+    if key is None or not is_it:
         return Explanation(decide(asker.user, operation, core.number, question.key, rules))
     if question.operation is Operation.KEY_VERIFY and key.type.is_symmetric:
         operation = Operation.KEY_SIGN  # verifying a MAC is making it once more

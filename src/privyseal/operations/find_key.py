@@ -2,7 +2,7 @@
 
 Whether a key is missing or hidden, the answer is the same words: it names the rule that would be needed, and says
 nothing about the key. It takes the same steps too: a key that is remembered because others use it is read from the
-store all the same for who may not know of it, as one that is not there would be.
+store all the same for who may not know of it, and for one that is not there another key is read and judged.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ async def find_key(
     known = caller.snapshot.keys.get((core.number, key_ref))
     decision = None if known is None else _told(caller, operation, known.key)
     if known is None or decision is None:
-        key = await read_key(appliance, core, key_ref)
+        key, is_it = await read_key(appliance, core, key_ref)
         decision = None if key is None else _told(caller, operation, key)
-        if key is None or decision is None:
+        if key is None or not is_it or decision is None:
             raise _hidden(caller, core, operation, key_ref)
         known = KnownKey.of(key)
         caller.snapshot.remember(core, key_ref, known)
@@ -48,8 +48,11 @@ async def find_key(
     return known
 
 
-async def read_key(appliance: Appliance, core: Core, key_ref: str) -> Key | None:
-    """Give a key by id or label whoever asks. What comes of it is for those who may know of the key."""
+async def read_key(appliance: Appliance, core: Core, key_ref: str) -> tuple[Key | None, bool]:
+    """Give a key by id or label whoever asks, and whether it is that one: for want of it there is another to judge.
+
+    What comes of it is for those who may know of the key.
+    """
     return await asyncio.to_thread(_query, appliance.store, core.number, key_ref)
 
 
@@ -107,9 +110,8 @@ def _hidden(caller: Caller, core: Core, operation: Operation, key_ref: str) -> K
     )
 
 
-def _query(store: Store, core: int, key_ref: str) -> Key | None:
+def _query(store: Store, core: int, key_ref: str) -> tuple[Key | None, bool]:
     if not key_ref.isprintable():  # no label is like that, and PostgreSQL takes no NUL
-        return None
-    find = keys.by_id if is_key_id(key_ref) else keys.by_label
+        return None, False
     with store.read() as connection:
-        return find(connection, core, key_ref)
+        return keys.by_name(connection, core, key_ref, is_id=is_key_id(key_ref)) or (None, False)

@@ -5,6 +5,7 @@ statements would hand Python's lock back and forth as often, and SQLAlchemy's ow
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, and_, select
@@ -25,11 +26,8 @@ class Recorded:
 
 def append(connection: Connection, new: Sequence[Event]) -> int:
     """Write events in a transaction that does more; gives the number of the first, the others follow it."""
-    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
-    try:
+    with _cursor(connection) as cursor:
         return write(cursor, cursor.head().edge, new)
-    finally:
-        cursor.close()
 
 
 def hold(connection: Connection) -> None:
@@ -38,11 +36,8 @@ def hold(connection: Connection) -> None:
     Whoever changes rows and then appends calls it first: on PostgreSQL one transaction that has the rows and wants the
     record, and one that has the record and wants the rows, would wait for each other.
     """
-    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
-    try:
+    with _cursor(connection) as cursor:
         cursor.head()
-    finally:
-        cursor.close()
 
 
 def write(cursor: Cursor, edge: Edge, new: Sequence[Event]) -> int:
@@ -87,14 +82,15 @@ def made(connection: Connection, core: int, key: str, before: int) -> list[Recor
 
 def append_missing(connection: Connection, keeper: str, signatures: Sequence[Event]) -> None:
     """Write those of a keeper's signatures that are not among the newest events; the record waits meanwhile."""
-    cursor = Cursor(connection.connection.cursor(), connection.dialect.name)
-    try:
+    with _cursor(connection) as cursor:
         edge = cursor.head().edge  # what is read from here on stays as it is
         known = _recent_uses(connection, edge.size, keeper)
         if missing := [one for one in signatures if one.use not in known]:
             write(cursor, edge, missing)
-    finally:
-        cursor.close()
+
+
+def _cursor(connection: Connection) -> closing[Cursor]:
+    return closing(Cursor(connection.connection.cursor(), connection.dialect.name))
 
 
 def _recent_uses(connection: Connection, last: int, keeper: str) -> set[int | None]:

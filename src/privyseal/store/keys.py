@@ -11,7 +11,9 @@ from sqlalchemy import (
     and_,
     delete,
     false,
+    func,
     insert,
+    literal,
     or_,
     select,
     union_all,
@@ -76,6 +78,20 @@ def by_label(connection: Connection, core: int, label: str) -> Key | None:
 def by_id(connection: Connection, core: int, key_id: str) -> Key | None:
     """Give the key with this id, if it is in the core."""
     return _one(connection, keys.c.id == key_id, keys.c.core == core)
+
+
+def by_name(connection: Connection, core: int, name: str, *, is_id: bool) -> tuple[Key, bool] | None:
+    """Give the key with this id or label and True, or another one of the core and False; None in an empty core.
+
+    There is a row to read in either case, so that the time does not tell a key that is hidden from one that is absent.
+    """
+    wanted = keys.c.id if is_id else keys.c.label
+    asked = select(keys, literal(0).label("place")).where(keys.c.core == core, wanted == name)
+    first = select(func.min(keys.c.number)).where(keys.c.core == core).scalar_subquery()
+    other = select(keys, literal(1).label("place")).where(keys.c.number == first)
+    both = union_all(asked, other).order_by("place").limit(1)
+    row = connection.execute(both).one_or_none()
+    return None if row is None else (_key(row), row.place == 0)
 
 
 def with_pin_tag(connection: Connection, core: int, tag: bytes, limit: int) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -17,6 +17,8 @@ from sqlalchemy import (
     text,
 )
 
+from privyseal.model import event
+
 metadata = MetaData(
     naming_convention={
         "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -150,7 +152,7 @@ events = Table(
 )
 
 # The events that say which public half a key got. In words, because a partial index is used for the same words alone.
-MADE = text("operation IN ('key:generate', 'key:import', 'key:rotate') AND input IS NOT NULL")
+MADE = text(f"operation IN {event.MADE} AND input IS NOT NULL")
 Index("ix_events_made", events.c.key, events.c.number, sqlite_where=MADE, postgresql_where=MADE)
 
 tree_edge = Table(  # the right edge of the tree over the record: one row, written with the events

@@ -223,8 +223,10 @@ def test_who_stops_waiting_disturbs_nobody(keeper: Keeper) -> None:
 
     async def work() -> None:
         async with client(keeper.path) as opened:
+            await opened.ask(request, frames.Signatures)  # what is cancelled before there is a connection is never sent
             gone = asyncio.create_task(opened.ask(request, frames.Signatures))
             await asyncio.sleep(0)
+            assert opened._waiting
             gone.cancel()
             assert await opened.ask(request, frames.Signatures)
 

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from privyseal.access.attempts import Attempts
 from privyseal.errors import ConflictError
@@ -50,6 +51,30 @@ def test_a_key_comes_back_as_it_went(store: Store) -> None:
         keys.remove(connection, stored)
         assert keys.by_label(connection, 1, "key 1") is None
         assert keys.with_pin_tag(connection, 1, b"tag", 9) == []
+
+
+def test_for_a_key_that_is_not_there_another_one_is_read(store: Store) -> None:
+    """Of the same core, and marked as another one; by the indexes alone, so that no other key is read for it."""
+    statements: list[tuple[str, Any]] = []
+    event.listen(store._engine, "before_cursor_execute", lambda _, __, *said: statements.append((said[0], said[1])))
+    with store.write() as connection:
+        assert keys.by_name(connection, 1, "key 1", is_id=False) is None
+        cores.add(connection, blank_core("second", pin_required=False))
+        for number, core in ((1, 2), (2, 1), (3, 1)):
+            keys.add(connection, key(number, core), None)
+        first, second, third = (keys.by_id(connection, core, f"{n:016x}") for n, core in ((1, 2), (2, 1), (3, 1)))
+        for name, is_id, found in (
+            ("key 3", False, (third, True)),
+            (f"{3:016x}", True, (third, True)),
+            ("key 1", False, (second, False)),
+            (f"{1:016x}", True, (second, False)),
+        ):
+            assert keys.by_name(connection, 1, name, is_id=is_id) == found
+        assert keys.by_name(connection, 2, "key 1", is_id=False) == (first, True)
+        statement, values = statements[-1]
+        if connection.dialect.name == "sqlite":  # PostgreSQL plans by what is in the tables
+            plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+            assert not any(line.startswith("SCAN keys") for line in plan), plan
 
 
 def test_pages_are_of_one_core_and_have_an_end(store: Store) -> None:
