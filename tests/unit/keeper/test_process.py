@@ -464,3 +464,11 @@ def test_who_goes_away_with_his_answer_is_no_news(keyring: Keyring, caplog: pyte
         assert caplog.text == ""
         connection.send([(1, frames.Done())])
         assert "went away before its answer" in caplog.text
+
+
+def test_it_ends_with_its_supervisor(keeper: Keeper) -> None:
+    """Also when that is killed and can tell it nothing: the keeper watches a pipe that ends then."""
+    assert keeper.process.stdin is not None
+    keeper.process.stdin.close()
+    assert keeper.process.wait(60) == 0
+    keeper.restart()
