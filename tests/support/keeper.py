@@ -3,6 +3,7 @@
 Always true: the keeper ends with the test, also when the test is killed, because it watches a pipe held open here.
 """
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from privyseal.wire import frames
 
 SECRET = b"what opens the slot, 32 bytes ok"
 SALT = b"salt of the core"
+_PATIENCE = 10  # seconds
 
 
 class Keeper:
@@ -46,10 +48,13 @@ class Keeper:
         """End it as `privyseal serve` does, so that what was measured in it is written down; close the socket.
 
         Nothing but that may have ended it, unless `kill` did. The pipe is closed after that: its end ends the keeper
-        too, and two threads that write down at once what was measured crash the interpreter.
+        too, and two threads that write down at once what was measured crash the interpreter. Sometimes the signal comes
+        just before the keeper waits for a connection: Python then handles it after the next one; the pipe has to do.
         """
         self.process.terminate()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE)
+        late = self.process.poll() is None
         self.process.communicate()
         self._listener.close()
-        assert self.process.returncode in (-signal.SIGTERM, -signal.SIGKILL), self.process.returncode
+        assert self.process.returncode in ((0,) if late else (-signal.SIGTERM, -signal.SIGKILL))
